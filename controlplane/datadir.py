@@ -1,0 +1,77 @@
+"""The data directory: the one place where Roundhouse keeps state on disk. Only its owner may read it."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """Names of what lies in a data directory. Nothing is created until `prepare`."""
+
+    root: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file, used unless DATABASE_URL is set."""
+        return self.root / "db.sqlite3"
+
+    @property
+    def broker(self) -> Path:
+        """The filesystem broker's queue, used unless CELERY_BROKER_URL is set."""
+        return self.root / "broker"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the processes that `serve` starts."""
+        return self.root / "logs"
+
+    @property
+    def engine_logs(self) -> Path:
+        """One folder an engine, one file an attempt; they outlive the engine and the cluster."""
+        return self.root / "engine-logs"
+
+    @property
+    def models(self) -> Path:
+        """Models that Roundhouse makes itself, and the default Hugging Face cache."""
+        return self.root / "models"
+
+    @property
+    def ray(self) -> Path:
+        """What is known of the local Ray head (process id, ports, token)."""
+        return self.root / "ray"
+
+    @property
+    def quickstart(self) -> Path:
+        """What `make run` prints, as JSON, readable by its owner only."""
+        return self.root / "quickstart.json"
+
+    @property
+    def secret_key(self) -> Path:
+        """The key that signs cookies and encrypts secrets, made on first use."""
+        return self.root / "secret.key"
+
+    def prepare(self) -> None:
+        """Create the folders, readable by their owner only. Safe to repeat."""
+        for folder in (self.root, self.broker, self.logs, self.engine_logs, self.models, self.ray):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def read_or_make_secret_key(self) -> str:
+        """Return the secret key, making it on first use; two processes that race agree on one.
+
+        The key is written aside and linked into place, so that no reader ever sees half of it.
+        """
+        if not self.secret_key.exists():
+            self.prepare()
+            fresh = self.root / f".secret.{secrets.token_hex(8)}"
+            fd = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            with os.fdopen(fd, "w") as file:
+                file.write(secrets.token_urlsafe(50))
+            try:
+                self.secret_key.hardlink_to(fresh)
+            except FileExistsError:
+                pass  # another process was first; its key is the key
+            finally:
+                fresh.unlink()
+        return self.secret_key.read_text().strip()

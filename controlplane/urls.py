@@ -1,0 +1,31 @@
+"""URLs that Django serves: the admin, the control API, the monitoring pages. /v1/* is routed before it, in asgi.py."""
+
+from django.contrib import admin
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+from controlplane.api import router
+
+
+def index(_request: HttpRequest) -> HttpResponseBase:
+    """Send a browser that opens the bare address to the admin."""
+    return redirect("admin:index")
+
+
+def health(_request: HttpRequest) -> HttpResponseBase:
+    """Say that this process answers. It looks at nothing else."""
+    return JsonResponse({"status": "ok"})
+
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", index),
+    path("health", health, name="health"),
+    path("admin/", admin.site.urls),
+    path("monitor/", include("responses_api.monitor.urls")),
+    path("api/v1/", include(router.urls)),
+    path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+]
