@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export ENGINE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format install install-dev lock clean
+.PHONY: help run test check format install install-dev clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -6,11 +6,16 @@ import sys
 
 
 def main() -> None:
-    """Run a management command."""
+    """Run a management command; a setting that cannot be used is one line, not a traceback."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controlplane.settings")
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    from controlplane.env import SettingError
+
+    try:
+        execute_from_command_line(sys.argv)
+    except SettingError as error:
+        sys.exit(f"roundhouse: {error}")
 
 
 if __name__ == "__main__":

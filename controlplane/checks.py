@@ -55,8 +55,8 @@ def check_public_bind(*, app_configs: Sequence[AppConfig] | None, **kwargs: Any)
     if len(settings.SECRET_KEY) < MIN_SECRET_LENGTH or settings.SECRET_KEY.startswith("django-insecure"):
         found.append(
             Error(
-                f"ROUNDHOUSE_HOST={settings.HOST} is reachable by other machines, but the secret key is a weak default.",
-                hint="Unset ROUNDHOUSE_SECRET_KEY (one is then made in the data directory) or set 50 random characters.",
+                f"ROUNDHOUSE_HOST={settings.HOST} is reachable by other machines, but the secret key is weak.",
+                hint="Unset ROUNDHOUSE_SECRET_KEY (a key is then made in the data directory) or set 50 random ones.",
                 id="roundhouse.E002",
             )
         )

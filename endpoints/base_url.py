@@ -1,7 +1,8 @@
 """What a base URL may look like. Pure.
 
 vLLM serves the OpenAI API under `/v1`, and paths such as `/chat/completions` are appended to the base URL, so
-`http://host:8000` instead of `http://host:8000/v1` is the commonest mistake there is: it is answered with the correction.
+`http://host:8000` instead of `http://host:8000/v1` is the commonest mistake there is. It is answered with the
+correction.
 """
 
 from urllib.parse import SplitResult, urlsplit, urlunsplit
