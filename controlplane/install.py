@@ -144,9 +144,9 @@ def run(command, problem, advice):
     )
     output, _ = process.communicate()
     if process.returncode:
-        lines = [line for line in output.splitlines() if line.strip()]
-        errors = [line for line in lines if line.upper().startswith("ERROR")] or lines or ["no message"]
-        raise InstallError("{}: {} ({})".format(problem, errors[-1].strip(), advice))
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith("ERROR: ")] or lines or ["no message"]
+        raise InstallError("{}: {} ({})".format(problem, errors[-1], advice))
     if time.time() - begun > 5:
         say("  done in {:.0f} s".format(time.time() - begun))
 

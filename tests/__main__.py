@@ -1,0 +1,99 @@
+"""`make test`: the whole suite on SQLite, then what touches the database again on PostgreSQL.
+
+Services are looked for, not asked for: what is not found is skipped and said so at the end. With CI=true nothing may be
+skipped for want of a service.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import psycopg
+import redis
+from kombu import Connection
+
+POSTGRES_DEFAULT = "postgres://postgres@127.0.0.1:5432/postgres"
+REDIS_DEFAULT = "redis://127.0.0.1:6379/15"
+RABBITMQ_DEFAULT = "amqp://guest:guest@127.0.0.1:5672//"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ON_POSTGRES = ("tests/state", "tests/doors", "tests/web")
+
+
+def find_postgres() -> str:
+    """Return why PostgreSQL cannot be used, or ""; its URL goes into the environment."""
+    url = os.environ.setdefault("ROUNDHOUSE_TEST_POSTGRES", POSTGRES_DEFAULT)
+    try:
+        psycopg.connect(url, connect_timeout=3).close()
+    except psycopg.Error as error:
+        del os.environ["ROUNDHOUSE_TEST_POSTGRES"]
+        return f"no PostgreSQL at {url} ({str(error).strip().splitlines()[0]}); set ROUNDHOUSE_TEST_POSTGRES"
+    return ""
+
+
+def find_redis() -> str:
+    """Return why Redis cannot be used, or ""."""
+    url = os.environ.setdefault("ROUNDHOUSE_TEST_REDIS", REDIS_DEFAULT)
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=3) as client:
+            client.ping()
+    except redis.RedisError as error:
+        del os.environ["ROUNDHOUSE_TEST_REDIS"]
+        return f"no Redis at {url} ({error}); set ROUNDHOUSE_TEST_REDIS"
+    return ""
+
+
+def find_rabbitmq() -> str:
+    """Return why RabbitMQ cannot be used, or ""."""
+    url = os.environ.setdefault("ROUNDHOUSE_TEST_RABBITMQ", RABBITMQ_DEFAULT)
+    connection = Connection(url, connect_timeout=3)
+    try:
+        connection.connect()
+    except OSError as error:
+        del os.environ["ROUNDHOUSE_TEST_RABBITMQ"]
+        return f"no RabbitMQ at {url} ({error}); set ROUNDHOUSE_TEST_RABBITMQ"
+    finally:
+        connection.release()
+    return ""
+
+
+def find_browser() -> str:
+    """Return why no browser can be used, or ""."""
+    named = os.environ.get("ROUNDHOUSE_TEST_BROWSER", "")
+    found = named or next((path for name in BROWSERS if (path := shutil.which(name))), "")
+    if not found:
+        return "no Chromium found; install it, or set ROUNDHOUSE_TEST_BROWSER to its path"
+    os.environ["ROUNDHOUSE_TEST_BROWSER"] = found
+    return ""
+
+
+def find_engine() -> str:
+    """Return why no vLLM can be used, or ""."""
+    tried = subprocess.run([sys.executable, "-c", "import vllm"], capture_output=True, check=False)
+    return "" if tried.returncode == 0 else "no vLLM in this environment; run `make install`"
+
+
+def run(paths: tuple[str, ...], **env: str) -> int:
+    """Run pytest over the paths and return its exit status; finding no test is a failure."""
+    command = [sys.executable, "-W", "error", "-m", "pytest", *paths, *sys.argv[1:]]
+    return subprocess.run(command, env={**os.environ, **env}, check=False).returncode
+
+
+def main() -> int:
+    """Run everything that can run here; return the exit status."""
+    finders = (find_postgres, find_redis, find_rabbitmq, find_browser, find_engine)
+    missing = [reason for find in finders if (reason := find())]
+    if missing and os.environ.get("CI") == "true":
+        print("With CI=true nothing may be skipped:", *missing, sep="\n  ")
+        return 1
+    status = run(("tests",))
+    if url := os.environ.get("ROUNDHOUSE_TEST_POSTGRES"):
+        print("\nOnce more on PostgreSQL:", *ON_POSTGRES, flush=True)
+        status = run(ON_POSTGRES, ROUNDHOUSE_TEST_DATABASE_URL=url) or status
+    if missing:
+        print("\nSkipped for want of a service:", *missing, sep="\n  ")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
