@@ -24,7 +24,7 @@ class InstallError(Exception):
     """The installation cannot go on; the message is one line that says what to do."""
 
 
-def main():
+def main() -> None:
     """Install what the arguments name; exit with one line if that fails."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--engine", default="auto", help="auto, cpu, vllm (NVIDIA) or none")
@@ -40,7 +40,7 @@ def main():
         sys.exit("roundhouse: installation interrupted; run the same command again to go on.")
 
 
-def check_python():
+def check_python() -> None:
     """Raise InstallError if this Python cannot run Roundhouse."""
     if sys.version_info < (3, 11):
         raise InstallError(
@@ -59,7 +59,7 @@ def check_python():
             ) from None
 
 
-def pick_engine(wish):
+def pick_engine(wish: str) -> str:
     """Return cpu, vllm or none."""
     if wish == "auto":
         return "vllm" if has_nvidia_gpu() else "cpu"
@@ -68,7 +68,7 @@ def pick_engine(wish):
     return wish
 
 
-def has_nvidia_gpu():
+def has_nvidia_gpu() -> bool:
     """Return whether the NVIDIA driver sees a GPU."""
     try:
         listed = subprocess.run(["nvidia-smi", "-L"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20)
@@ -77,33 +77,32 @@ def has_nvidia_gpu():
     return listed.returncode == 0 and b"GPU" in listed.stdout
 
 
-def install(venv, engine, dev):
-    """Bring the virtual environment to the pinned versions; do nothing if it is there already."""
+def install(venv: str, engine: str, dev: bool) -> None:
+    """Bring the virtual environment to the pinned versions; do nothing if it is there already.
+
+    What an earlier run installed on top (an engine, the development tools) stays.
+    """
     stamp = os.path.join(venv, ".roundhouse")
-    done = read_stamp(stamp)
     pins = digest()
+    done = read_stamp(stamp)
     if done.get("pins") != pins:
-        done = {"pins": pins, "engine": "none", "dev": False}
-    have_engine = engine == "none" or done["engine"] == engine
-    if os.path.exists(stamp) and have_engine and (not dev or done["dev"]) and done == read_stamp(stamp):
-        return
-    python = os.path.join(venv, "bin", "python")
-    if not os.path.exists(python):
-        say("making {}".format(os.path.relpath(venv)))
-        run(
-            [sys.executable, "-m", "venv", venv],
-            "the virtual environment could not be made",
-            "check the disk's space",
-        )
+        done = {}
     wanted = {
         "pins": pins,
-        "engine": done["engine"] if engine == "none" else engine,
-        "dev": dev or done["dev"],
+        "engine": engine if engine != "none" else str(done.get("engine", "none")),
+        "dev": "yes" if dev else str(done.get("dev", "no")),
     }
-    if os.path.exists(stamp):
+    if done == wanted:
+        return
+    python = os.path.join(venv, "bin", "python")
+    if not os.path.exists(os.path.join(venv, "bin", "pip")):
+        say("making {}".format(os.path.relpath(venv)))
+        advice = "check the disk's space"
+        run([sys.executable, "-m", "venv", "--clear", venv], "the virtual environment could not be made", advice)
+    elif os.path.exists(stamp):
         os.unlink(stamp)
     constraints = ["-c", os.path.join(ROOT, "requirements", "base.txt")]
-    extras = ["dev"] if wanted["dev"] else []
+    extras = ["dev"] if wanted["dev"] == "yes" else []
     if wanted["engine"] != "none":
         constraints += ["-c", os.path.join(ROOT, "requirements", wanted["engine"] + ".txt")]
         extras.append(wanted["engine"])
@@ -118,7 +117,7 @@ def install(venv, engine, dev):
         json.dump(wanted, file)
 
 
-def install_torch(python):
+def install_torch(python: str) -> None:
     """Install PyTorch's CPU build by itself, so that only this one package looks at PyTorch's own index."""
     say("installing {}".format(TORCH))
     command = [python, "-m", "pip", "install", "--quiet", TORCH]
@@ -126,7 +125,7 @@ def install_torch(python):
         pip(python, ["install", TORCH, "--extra-index-url", TORCH_INDEX])
 
 
-def pip(python, arguments):
+def pip(python: str, arguments: "list[str]") -> None:
     """Run pip; raise InstallError with pip's last error line."""
     command = [python, "-m", "pip", arguments[0], "--quiet", "--disable-pip-version-check"] + arguments[1:]
     run(
@@ -136,7 +135,7 @@ def pip(python, arguments):
     )
 
 
-def run(command, problem, advice):
+def run(command: "list[str]", problem: str, advice: str) -> None:
     """Run a command, showing that it works; raise InstallError with its last line of complaint."""
     begun = time.time()
     process = subprocess.Popen(
@@ -151,7 +150,7 @@ def run(command, problem, advice):
         say("  done in {:.0f} s".format(time.time() - begun))
 
 
-def digest():
+def digest() -> str:
     """Return a hash over everything that decides what is installed."""
     total = hashlib.sha256()
     names = ["pyproject.toml", "controlplane/install.py"]
@@ -162,16 +161,17 @@ def digest():
     return total.hexdigest()
 
 
-def read_stamp(path):
+def read_stamp(path: str) -> "dict[str, object]":
     """Return what the stamp says is installed; {} if there is none."""
     try:
         with open(path) as file:
-            return json.load(file)
+            stamp = json.load(file)
     except (OSError, ValueError):
         return {}
+    return stamp if isinstance(stamp, dict) else {}
 
 
-def say(text):
+def say(text: str) -> None:
     """Print one line of progress at once."""
     print("roundhouse: {}".format(text), flush=True)
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from controlplane import install as installer
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -41,12 +43,9 @@ def test_a_failed_download_is_one_line_with_the_cause(tmp_path: Path) -> None:
 
 
 def test_what_is_installed_is_not_installed_again(tmp_path: Path) -> None:
-    sys.path.insert(0, str(ROOT))
-    from controlplane import install as installer
-
     venv = tmp_path / "venv"
     venv.mkdir()
-    stamp = {"pins": installer.digest(), "engine": "cpu", "dev": True}
+    stamp = {"pins": installer.digest(), "engine": "cpu", "dev": "yes"}
     (venv / ".roundhouse").write_text(json.dumps(stamp))
     for wish in ("cpu", "none"):
         done = install(f"--engine={wish}", "--dev", f"--venv={venv}")
@@ -54,8 +53,6 @@ def test_what_is_installed_is_not_installed_again(tmp_path: Path) -> None:
 
 
 def test_another_gpu_wish_is_told_by_the_driver(tmp_path: Path) -> None:
-    from controlplane import install as installer
-
     driver = tmp_path / "nvidia-smi"
     driver.write_text("#!/bin/sh\necho 'GPU 0: NVIDIA H100'\n")
     driver.chmod(0o755)

@@ -2,7 +2,7 @@
 
 import pytest
 from django.core.checks import run_checks
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 POSTGRES = {"default": {"ENGINE": "django.db.backends.postgresql", "NAME": "x"}}
 SQLITE = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"}}
@@ -30,7 +30,7 @@ SQLITE = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "x"}}
     ],
 )
 def test_a_wrong_combination_has_an_id_and_a_hint(
-    settings: SettingsWrapper, changed: dict[str, object], expected: set[str]
+    settings: Settings, changed: dict[str, object], expected: set[str]
 ) -> None:
     for name, value in changed.items():
         setattr(settings, name, value)

@@ -3,7 +3,7 @@
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from endpoints.models import ApiKey, Endpoint
 
@@ -29,7 +29,7 @@ def test_no_secret_is_stored_as_nothing() -> None:
     assert Endpoint.objects.get().api_key == ""
 
 
-def test_another_secret_key_is_told_with_the_fix(settings: SettingsWrapper) -> None:
+def test_another_secret_key_is_told_with_the_fix(settings: Settings) -> None:
     Endpoint.objects.create(name="a", base_url="http://h/v1", api_key="hunter2")
     settings.SECRET_KEY = "another" * 8
     with pytest.raises(ImproperlyConfigured, match=r"secret\.key"):
