@@ -1,0 +1,106 @@
+"""`make run`, whole: a real vLLM answers the calls that were printed, and nothing is left afterwards."""
+
+import importlib.util
+import json
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.end_to_end.host import STOP_SECONDS, RoundhouseHost, pasted
+
+Make = Callable[..., RoundhouseHost]
+
+needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vLLM in this environment")
+
+
+@needs_vllm
+@pytest.mark.timeout(600)
+def test_make_run_twice(host: Make) -> None:
+    first = host()
+    first.start()
+    first.wait_for("ready; Ctrl-C ends everything", 300)
+    assert "engine tiny: ready" in first.printed(), first.printed() + first.logs()
+    facts = first.facts
+    assert facts["model"] == "tiny"
+    assert stat.S_IMODE((first.data_dir / "quickstart.json").stat().st_mode) == 0o600
+
+    curl = subprocess.run(
+        pasted(first.printed(), "curl http"), shell=True, capture_output=True, text=True, check=True, timeout=60
+    )
+    answer = json.loads(curl.stdout)
+    assert answer["object"] == "response"
+    assert answer["usage"]["output_tokens"] > 0
+    python = subprocess.run(
+        [sys.executable, "-c", pasted(first.printed(), "from openai import OpenAI")],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert python.stdout.strip()
+
+    assert first.stop(signal.SIGINT) < STOP_SECONDS
+    assert first.leftovers() == []
+
+    # Again, on another port: served at once, with the same password, key and data; ended while the engine starts.
+    second = host()
+    begun = time.monotonic()
+    second.start()
+    second.wait_for("the control plane serves", 15)
+    with httpx.Client(base_url=second.url, headers={"Authorization": f"Bearer {facts['api_key']}"}) as client:
+        engine = client.get("/api/v1/engines/tiny/").raise_for_status().json()
+        assert time.monotonic() - begun < 15
+        assert engine["desired_state"] == "running"
+        assert [model["id"] for model in client.get("/v1/models").raise_for_status().json()["data"]] == ["tiny"]
+    second.wait_for_state("tiny", "starting", 60)
+    assert second.stop() < STOP_SECONDS
+    assert second.leftovers() == []
+    assert second.facts["admin_password"] == facts["admin_password"]
+
+
+def test_without_an_engine_it_is_ready_soon(host: Make) -> None:
+    alone = host(engine="none")
+    begun = time.monotonic()
+    alone.start()
+    alone.wait_for("ready; Ctrl-C ends everything", 60)
+    assert time.monotonic() - begun < 45
+    assert alone.facts["model"] is None
+
+    again = host(engine="none")
+    again.start()
+    assert again.process
+    assert again.process.wait(30) == 1
+    assert "already runs" in again.printed()
+    assert "Traceback" not in again.printed()
+
+    assert alone.stop() < STOP_SECONDS
+    assert alone.leftovers() == []
+
+
+def test_a_port_in_use_is_one_line_that_says_what_to_do(host: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        refused = host(engine="none", port=port)
+        refused.start()
+        assert refused.process
+        assert refused.process.wait(30) == 1
+    lines = refused.printed().splitlines()
+    assert len(lines) == 1
+    assert f"127.0.0.1:{port} cannot be used (Address already in use): set PORT" in lines[0]
+
+
+def test_an_unclear_setting_is_one_line(host: Make) -> None:
+    refused = host(engine="none", settings={"ROUNDHOUSE_WEB_WORKERS": "many"})
+    refused.start()
+    assert refused.process
+    assert refused.process.wait(30) == 1
+    assert refused.printed() == (
+        "roundhouse: ROUNDHOUSE_WEB_WORKERS='many' is not a number: set it to one from 1 to 64.\n"
+    )
