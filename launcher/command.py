@@ -142,7 +142,11 @@ def build(launch: Launch) -> Command:
 
 
 def _environment(launch: Launch) -> dict[str, str]:
-    env = {"VLLM_NO_USAGE_STATS": "1"}
+    env = {
+        "VLLM_NO_USAGE_STATS": "1",
+        # What vLLM binds and names besides the API goes no wider than the API itself.
+        "VLLM_HOST_IP": launch.host,
+    }
     if not launch.cuda:
         env["VLLM_CPU_KVCACHE_SPACE"] = "1"  # GiB; vLLM's own default takes half of the machine's memory
     if launch.debug:
