@@ -1,0 +1,116 @@
+"""What the launcher needs of a cluster: submit a job, look at it, stop it. Pure: the protocol, its values, its errors.
+
+`launcher/ray_cluster.py` is the real one; `tests/fakes/cluster.py` is a full fake that passes the same contract tests.
+
+    ClusterError
+    ├── ClusterUnreachableError   nothing is known; keep what is believed and look again
+    │   └── ClusterStartingError  the same, and it is on its way
+    ├── ClusterStartError         a local cluster could not be started
+    └── SubmitError               the cluster answered, and took no job
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class ClusterError(Exception):
+    """The cluster could not do it; the message is for people."""
+
+
+class ClusterUnreachableError(ClusterError):
+    """The cluster does not answer: what runs on it is unknown."""
+
+
+class ClusterStartingError(ClusterUnreachableError):
+    """The cluster was just started and does not answer yet."""
+
+
+class ClusterStartError(ClusterError):
+    """A local cluster could not be started."""
+
+
+class SubmitError(ClusterError):
+    """The cluster refused the job, for a reason other than that it has it already."""
+
+
+class JobState(StrEnum):
+    """Where a job is. GONE: the cluster knows no such job, or is gone itself, so that nothing of it runs there."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    GONE = "gone"
+
+    @property
+    def active(self) -> bool:
+        """Whether it runs, or is about to."""
+        return self in {JobState.PENDING, JobState.RUNNING}
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """A command to run once, under an id of our choosing."""
+
+    submission_id: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as the cluster sees it. `exit_code` is negative for a signal, None if the cluster does not know it."""
+
+    state: JobState
+    message: str = ""
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One machine of the cluster."""
+
+    address: str
+    is_head: bool
+    gpus: int
+
+
+class Cluster(Protocol):
+    """A place to run jobs. Every call returns within seconds; any may raise ClusterUnreachableError."""
+
+    @property
+    def local(self) -> bool:
+        """Whether Roundhouse starts and ends this cluster, on this machine; else it is joined, never ended."""
+
+    def ensure(self) -> None:
+        """Return once the cluster takes jobs, starting a local one if none runs.
+
+        Raises:
+            ClusterStartingError: if it needs longer than a few seconds; call again.
+            ClusterStartError: if a local one cannot be started.
+        """
+
+    def nodes(self) -> list[Node]:
+        """Return the machines that are alive; a local cluster that does not run has none."""
+
+    def submit(self, job: JobSpec) -> bool:
+        """Run the job. Return False if the cluster has, or had, a job of that id: a job is launched at most once.
+
+        Raises:
+            SubmitError: if the cluster refuses it.
+        """
+
+    def view(self, submission_id: str) -> JobView:
+        """Return what became of a job."""
+
+    def log(self, submission_id: str) -> str:
+        """Return what the job wrote, the last few megabytes of it; empty if nothing is known of it."""
+
+    def stop(self, submission_id: str) -> None:
+        """Ask a job to end and return at once. Nothing happens if it has ended, or is not known."""
+
+    def shutdown(self) -> None:
+        """End a local cluster and everything in it, and return when that is done. Nothing happens to any other."""
