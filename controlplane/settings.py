@@ -153,6 +153,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "ENUM_NAME_OVERRIDES": {
+        "EngineState": "launcher.models.STATE_CHOICES",
+        "DesiredState": "launcher.models.DESIRED_CHOICES",
+    },
 }
 
 LOG_LEVEL = READER.text("ROUNDHOUSE_LOG_LEVEL", "INFO").upper()

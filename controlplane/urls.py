@@ -5,9 +5,8 @@ from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
-from controlplane.api import router
+from controlplane.api import DocsView, NowhereView, SchemaView, router
 
 
 def index(_request: HttpRequest) -> HttpResponseBase:
@@ -21,11 +20,12 @@ def health(_request: HttpRequest) -> HttpResponseBase:
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", index),
+    path("", index, name="index"),
     path("health", health, name="health"),
     path("admin/", admin.site.urls),
     path("monitor/", include("responses_api.monitor.urls")),
     path("api/v1/", include(router.urls)),
-    path("api/schema/", SpectacularAPIView.as_view(), name="api-schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("api/v1/<path:rest>", NowhereView.as_view()),
+    path("api/schema/", SchemaView.as_view(), name="api-schema"),
+    path("api/docs/", DocsView.as_view(url_name="api-schema"), name="api-docs"),
 ]

@@ -1,5 +1,7 @@
 """What an operator edits: config profiles, endpoints and API keys."""
 
+import contextlib
+import json
 import secrets
 from typing import Any
 
@@ -28,6 +30,14 @@ def validate_json_object(value: object) -> None:
     """Refuse JSON that is not an object."""
     if not isinstance(value, dict):
         raise ValidationError('Give a JSON object, for example {"temperature": 1.0}.')
+    if "\\u0000" in json.dumps(value):
+        raise ValidationError("A database stores no null characters (\\u0000).")
+
+
+def validate_bearer(value: str) -> None:
+    """Refuse a key that no HTTP header can carry."""
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValidationError("A key is printable ASCII without blanks or line breaks.")
 
 
 class Endpoint(models.Model):
@@ -69,7 +79,9 @@ class Endpoint(models.Model):
 
     def clean(self) -> None:
         """Store the base URL in its one form, without a trailing slash."""
-        self.base_url = base_url.check(self.base_url)
+        # Django calls this even if a field was refused; its validator has said so already.
+        with contextlib.suppress(base_url.BaseUrlError):
+            self.base_url = base_url.check(self.base_url)
 
 
 class ConfigProfile(models.Model):
