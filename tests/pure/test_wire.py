@@ -1,0 +1,63 @@
+"""What comes in is read strictly, and what is wrong with it is named."""
+
+import pytest
+from msgspec import UNSET
+
+from responses_api import wire
+from responses_api.errors import RequestError
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        (b"", None, "invalid_json"),
+        (b"{", None, "invalid_json"),
+        (b'{"model": "m", "input": "a"} x', None, "invalid_json"),
+        (b'{"model": "m", "input": "\xff"}', None, "invalid_json"),
+        (b'{"model": "m", "input": NaN}', None, "invalid_json"),
+        (b'{"tool_choice": ' + b'{"a": ' * 100_000, None, "invalid_json"),
+        (b"[]", None, "invalid_type"),
+        (b'{"input": "a"}', "model", "missing_required_parameter"),
+        (b'{"model": "m"}', "input", "missing_required_parameter"),
+        (b'{"model": 1, "input": "a"}', "model", "invalid_type"),
+        (b'{"model": "m", "input": 7}', "input", "invalid_type"),
+        (b'{"model": "m", "input": ["a"]}', "input[0]", "invalid_type"),
+        (b'{"model": "m", "input": "a", "temprature": 1}', "temprature", "unknown_parameter"),
+        (b'{"model": "m", "input": "a", "temperature": "0.5"}', "temperature", "invalid_type"),
+        (b'{"model": "m", "input": "a", "temperature": 1e999}', "temperature", "invalid_value"),
+        (b'{"model": "m", "input": "a", "stream": "yes"}', "stream", "invalid_type"),
+        (b'{"model": "m", "input": "a", "truncation": "some"}', "truncation", "invalid_value"),
+        (b'{"model": "m", "input": "a", "metadata": {"k": 1}}', "metadata[...]", "invalid_type"),
+        (b'{"model": "m", "input": "a", "reasoning": {"efort": "low"}}', "reasoning.efort", "unknown_parameter"),
+        (b'{"model": "m", "input": "a", "text": {"verbosity": "loud"}}', "text.verbosity", "invalid_value"),
+    ],
+)
+def test_a_bad_request_names_its_parameter(body: bytes, param: str | None, code: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        wire.responses_request(body)
+    assert (caught.value.param, caught.value.code, caught.value.status) == (param, code, 400)
+    assert "msgspec" not in caught.value.message
+
+
+def test_an_explicit_null_is_told_from_an_absent_field() -> None:
+    request = wire.responses_request(b'{"model": "m", "input": "a", "temperature": null}')
+    assert request.temperature is None
+    assert request.top_p is UNSET
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"error": {"message": "no", "type": "BadRequestError", "code": 400}}', "no"),
+        (b'{"object": "error", "message": "no", "code": 400}', "no"),
+        (b'{"error": "Unauthorized"}', "Unauthorized"),
+        (b'{"detail": "Not Found"}', "Not Found"),
+        (b'{"detail": [{"loc": ["body"]}]}', ""),
+        (b"<html>Bad Gateway</html>", ""),
+        (b"", ""),
+        (b"[]", ""),
+        (b"\xff\xfe", ""),
+    ],
+)
+def test_an_engines_error_is_read_in_every_usual_shape(body: bytes, message: str) -> None:
+    assert wire.engine_error(body).message == message
