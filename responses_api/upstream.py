@@ -107,5 +107,5 @@ def _say(error: Exception) -> str:
     if isinstance(cause, OSError):
         if cause.errno and cause.errno > 0:
             return os.strerror(cause.errno)
-        return cause.strerror if isinstance(cause, socket.gaierror) else "no connection"
+        return str(cause.strerror) if isinstance(cause, socket.gaierror) else "no connection"
     return str(cause) or type(cause).__name__
