@@ -1,12 +1,31 @@
 """How the admin looks and what its navigation shows (django-unfold)."""
 
+from collections.abc import Callable
 from typing import Any
 
+from django.http import HttpRequest
+from django.templatetags.static import static
 from django.urls import reverse_lazy
+
+
+def _may_view(model: str) -> Callable[[HttpRequest], bool]:
+    app, _, name = model.partition(".")
+
+    def allowed(request: HttpRequest) -> bool:
+        user = request.user
+        return user.has_perm(f"{app}.view_{name}") or user.has_perm(f"{app}.change_{name}")
+
+    return allowed
 
 
 def _link(title: str, icon: str, view: str) -> dict[str, Any]:
     return {"title": title, "icon": icon, "link": reverse_lazy(view)}
+
+
+def _rows(title: str, icon: str, model: str) -> dict[str, Any]:
+    """Return a link to a model's list, for those who may see it."""
+    view = f"admin:{model.replace('.', '_')}_changelist"
+    return _link(title, icon, view) | {"permission": _may_view(model)}
 
 
 UNFOLD: dict[str, Any] = {
@@ -14,9 +33,12 @@ UNFOLD: dict[str, Any] = {
     "SITE_HEADER": "Roundhouse",
     "SITE_SUBHEADER": "Control plane for vLLM engines",
     "SITE_SYMBOL": "train",
+    "SITE_URL": None,
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
+    "STYLES": [lambda _request: static("controlplane/surfaces.css")],
+    "DASHBOARD_CALLBACK": "controlplane.overview.overview",
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,
@@ -25,9 +47,9 @@ UNFOLD: dict[str, Any] = {
                 "title": "Run",
                 "items": [
                     _link("Overview", "dashboard", "admin:index"),
-                    _link("Engines", "memory", "admin:launcher_engine_changelist"),
-                    _link("Endpoints", "lan", "admin:endpoints_endpoint_changelist"),
-                    _link("Config profiles", "tune", "admin:endpoints_configprofile_changelist"),
+                    _rows("Engines", "memory", "launcher.engine"),
+                    _rows("Endpoints", "lan", "endpoints.endpoint"),
+                    _rows("Config profiles", "tune", "endpoints.configprofile"),
                 ],
             },
             {
@@ -35,17 +57,18 @@ UNFOLD: dict[str, Any] = {
                 "separator": True,
                 "items": [
                     _link("Empty responses", "speaker_notes_off", "monitor:empty-responses"),
-                    _link("Responses", "receipt_long", "admin:responses_api_responserecord_changelist"),
-                    _link("Sessions", "link", "admin:responses_api_session_changelist"),
-                    _link("Engine events", "history", "admin:launcher_engineevent_changelist"),
+                    _rows("Responses", "receipt_long", "responses_api.responserecord"),
+                    _rows("Sessions", "link", "responses_api.session"),
+                    _rows("Engine events", "history", "launcher.engineevent"),
                 ],
             },
             {
                 "title": "Access",
                 "separator": True,
                 "items": [
-                    _link("API keys", "key", "admin:endpoints_apikey_changelist"),
-                    _link("Users", "person", "admin:auth_user_changelist"),
+                    _rows("API keys", "key", "endpoints.apikey"),
+                    _rows("Users", "person", "auth.user"),
+                    _rows("Groups", "group", "auth.group"),
                     _link("Control API", "api", "api-docs"),
                 ],
             },

@@ -7,7 +7,7 @@ from django.db import IntegrityError, models
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.exceptions import APIException, ParseError, ValidationError
 from rest_framework.filters import BaseFilterBackend, OrderingFilter
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -69,9 +69,11 @@ class ControlViewSet(ModelViewSet[ModelT]):
     required_verb: str | None = None
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Answer 409 where two calls raced for one name and the database let one win."""
+        """Answer 409 where two calls raced for one name, and 400 where a body's brackets never end."""
         if isinstance(exc, IntegrityError):
             exc = Conflict("Another call wrote this at the same time. Look at what is there, then try again.")
+        elif isinstance(exc, RecursionError):
+            exc = ParseError("This body is nested too deeply.")
         return super().handle_exception(exc)
 
 

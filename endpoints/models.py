@@ -17,6 +17,8 @@ name_validator = RegexValidator(
     "Use letters, digits and . _ : / - , beginning with a letter or a digit.",
 )
 
+MAX_JSON_DEPTH = 50
+
 
 def validate_base_url(value: str) -> None:
     """Refuse a base URL with the message, and the corrected form, of the rule."""
@@ -30,8 +32,23 @@ def validate_json_object(value: object) -> None:
     """Refuse JSON that is not an object."""
     if not isinstance(value, dict):
         raise ValidationError('Give a JSON object, for example {"temperature": 1.0}.')
+    if _depth(value) > MAX_JSON_DEPTH:
+        raise ValidationError(f"This is nested too deeply: {MAX_JSON_DEPTH} levels are allowed.")
     if "\\u0000" in json.dumps(value):
         raise ValidationError("A database stores no null characters (\\u0000).")
+
+
+def _depth(value: object) -> int:
+    depth, level = 0, [value]
+    while level and depth <= MAX_JSON_DEPTH:
+        depth += 1
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    return depth
 
 
 def validate_bearer(value: str) -> None:

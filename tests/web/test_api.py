@@ -32,6 +32,13 @@ def api() -> Client:
     return control_client()
 
 
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth):
+        value = {"a": value}
+    return value
+
+
 # Who may call
 
 
@@ -157,7 +164,7 @@ def test_every_problem_of_a_body_is_named_at_once(api: Client) -> None:
     assert answer.json()["modle"] == ["There is no such field."]
 
 
-@pytest.mark.parametrize("body", ["[]", "7", '"x"', "{", "", '{"name": NaN}', "null"])
+@pytest.mark.parametrize("body", ["[]", "7", '"x"', "{", "", '{"name": NaN}', "null", "[" * 100_000])
 def test_a_body_that_is_no_object_is_a_400(api: Client, body: str) -> None:
     assert api.post(ENDPOINTS, body, content_type=JSON).status_code == 400
 
@@ -234,7 +241,7 @@ def test_a_profiles_name_may_be_a_models_name(api: Client, name: str) -> None:
     assert api.delete(f"{PROFILES}{name}/").status_code == 204
 
 
-@pytest.mark.parametrize("value", [[], "x", 7, None, {"a": "nul \0 inside"}])
+@pytest.mark.parametrize("value", [[], "x", 7, None, {"a": "nul \0 inside"}, nested(60)])
 @pytest.mark.parametrize("name", ["extra_body", "sampling_overrides", "chat_template_kwargs"])
 def test_a_profiles_json_must_be_an_object_that_every_database_stores(api: Client, name: str, value: object) -> None:
     answer = api.post(PROFILES, {"name": "tiny", name: value}, content_type=JSON)

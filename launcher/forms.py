@@ -1,0 +1,44 @@
+"""The form of an engine."""
+
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+
+from launcher.command import ENV_VARS, KWARGS, check_config
+from launcher.models import Engine
+
+if TYPE_CHECKING:
+    EngineModelForm = forms.ModelForm[Engine]
+else:  # Django's forms take no type arguments at run time
+    EngineModelForm = forms.ModelForm
+
+
+class EngineForm(EngineModelForm):
+    """An engine's settings, refused here if a launch would refuse them."""
+
+    class Meta:
+        model = Engine
+        fields = (
+            "name",
+            "model",
+            "profiles",
+            "device",
+            KWARGS,
+            ENV_VARS,
+            "hf_home",
+            "ray_worker_py_executable",
+            "debug",
+            "show_vllm_engine_stats",
+            "restart_policy",
+            "max_restarts",
+            "startup_timeout_seconds",
+            "drain_seconds",
+        )
+
+    def clean(self) -> dict[str, Any]:
+        """Put every problem on the field that has it."""
+        cleaned = super().clean() or self.cleaned_data
+        if KWARGS in cleaned and ENV_VARS in cleaned:
+            for problem in check_config(cleaned[KWARGS], cleaned[ENV_VARS]):
+                self.add_error(problem.field, problem.message)
+        return cleaned
