@@ -1,0 +1,188 @@
+"""The ledger's SQL: plain statements, because building model instances would cost more than the writing itself.
+
+Locks are taken in one order everywhere, so that workers on PostgreSQL wait for each other and never in a circle: the
+profile's turn, then sessions by rising id.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from responses_api.ledger.rows import COLUMNS, REASON_LENGTH, Pin, PinRequest, Place, Repin, Row, storable, values
+from responses_api.models import PoolTurn, ResponseRecord, Session, SessionMove
+
+SESSIONS, MOVES = Session._meta.db_table, SessionMove._meta.db_table
+TURNS, RECORDS = PoolTurn._meta.db_table, ResponseRecord._meta.db_table
+
+_CHUNK = 400  # parameters of one IN (…): SQLite allowed 999 for long
+
+INSERT_RECORD = f"INSERT INTO {RECORDS} ({', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"  # noqa: S608
+INSERT_SESSION = (
+    f"INSERT INTO {SESSIONS} (profile_id, caller_id, key, endpoint_id, created_at, last_seen_at, requests, empties, "  # noqa: S608
+    "errors, input_tokens, output_tokens, moves) VALUES (%s, %s, %s, %s, %s, %s, 0, 0, 0, 0, 0, 0)"
+)
+COUNT_SESSION = (
+    f"UPDATE {SESSIONS} SET requests = requests + %s, empties = empties + %s, errors = errors + %s, "  # noqa: S608
+    "input_tokens = input_tokens + %s, output_tokens = output_tokens + %s, last_seen_at = %s WHERE id = %s"
+)
+_CREATED_AT = COLUMNS.index("created_at")
+
+
+def pin_all(cursor: CursorWrapper, wanted: Sequence[PinRequest]) -> dict[Place, Pin]:
+    """Return the session of every place, making those that are missing: bound to the candidates in turn.
+
+    The turn is counted in the database and its row is locked before the last look, so it is exact over all workers.
+    """
+    found: dict[Place, Pin] = {}
+    by_profile: dict[int, list[PinRequest]] = defaultdict(list)
+    for request in wanted:
+        by_profile[request.place.profile_id].append(request)
+    for profile_id in sorted(by_profile):
+        requests = by_profile[profile_id]
+        found |= _find(cursor, [request.place for request in requests if not request.fresh])
+        missing = {request.place: request for request in requests if request.place not in found}
+        if not missing:
+            continue
+        _lock_turn(cursor, profile_id)
+        found |= _find(cursor, [place for place, request in missing.items() if not request.fresh])
+        missing = {place: request for place, request in missing.items() if place not in found}
+        _insert_sessions(cursor, profile_id, [*missing.values()])
+        found |= _find(cursor, missing)
+    return found
+
+
+def _find(cursor: CursorWrapper, places: Iterable[Place]) -> dict[Place, Pin]:
+    keys: dict[tuple[int, int], list[str]] = defaultdict(list)
+    for place in places:
+        keys[place.profile_id, place.caller_id].append(place.key)
+    found: dict[Place, Pin] = {}
+    for (profile_id, caller_id), wanted in keys.items():
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = wanted[start : start + _CHUNK]
+            cursor.execute(
+                f"SELECT key, id, endpoint_id FROM {SESSIONS} WHERE profile_id = %s AND caller_id = %s "  # noqa: S608
+                f"AND key IN ({', '.join(['%s'] * len(chunk))})",
+                [profile_id, caller_id, *chunk],
+            )
+            for key, session_id, endpoint_id in cursor.fetchall():
+                found[Place(profile_id, caller_id, key)] = Pin(session_id, endpoint_id)
+    return found
+
+
+def _insert_sessions(cursor: CursorWrapper, profile_id: int, requests: list[PinRequest]) -> None:
+    turn = _take_turns(cursor, profile_id, sum(1 for request in requests if request.candidates))
+    rows = []
+    for request in requests:
+        endpoint_id = None
+        if request.candidates:
+            endpoint_id = _in_turn(request.candidates, turn)
+            turn += 1
+        now = _time(request.now)
+        rows.append((*request.place, endpoint_id, now, now))
+    cursor.executemany(INSERT_SESSION, rows)
+
+
+def _lock_turn(cursor: CursorWrapper, profile_id: int) -> None:
+    cursor.execute(
+        f"INSERT INTO {TURNS} (profile_id, taken) VALUES (%s, 0) ON CONFLICT (profile_id) DO NOTHING",  # noqa: S608
+        [profile_id],
+    )
+    cursor.execute(f"UPDATE {TURNS} SET taken = taken WHERE profile_id = %s", [profile_id])  # noqa: S608
+
+
+def _take_turns(cursor: CursorWrapper, profile_id: int, number: int) -> int:
+    """Take so many turns of a locked row; return the first."""
+    cursor.execute(f"SELECT taken FROM {TURNS} WHERE profile_id = %s", [profile_id])  # noqa: S608
+    first = int(cursor.fetchone()[0])
+    cursor.execute(f"UPDATE {TURNS} SET taken = %s WHERE profile_id = %s", [first + number, profile_id])  # noqa: S608
+    return first
+
+
+def _in_turn(candidates: Mapping[int, str], turn: int) -> int:
+    ordered = sorted(candidates)
+    return ordered[turn % len(ordered)]
+
+
+def repin(asked: Repin) -> Pin | None:
+    """Bind the session anew in a transaction of its own, unless somebody was first or there is nobody to bind it to.
+
+    Return how it is bound now; None if the session is gone. The first binding is no move.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        if asked.candidates:
+            _lock_turn(cursor, asked.place.profile_id)
+        cursor.execute(f"SELECT endpoint_id FROM {SESSIONS} WHERE id = %s", [asked.session_id])  # noqa: S608
+        row = cursor.fetchone()
+        if row is None:
+            return None
+        if row[0] != asked.old or not asked.candidates:
+            return Pin(asked.session_id, row[0])
+        new = _in_turn(asked.candidates, _take_turns(cursor, asked.place.profile_id, 1))
+        moved = asked.old is not None
+        is_old, parameters = ("endpoint_id = %s", [asked.old]) if moved else ("endpoint_id IS NULL", [])
+        cursor.execute(
+            f"UPDATE {SESSIONS} SET endpoint_id = %s, moves = moves + %s WHERE id = %s AND {is_old}",  # noqa: S608
+            [new, int(moved), asked.session_id, *parameters],
+        )
+        if moved and cursor.rowcount:
+            cursor.execute(
+                f"INSERT INTO {MOVES} (session_id, old_endpoint, new_endpoint, reason, at) "  # noqa: S608
+                "VALUES (%s, %s, %s, %s, %s)",
+                [
+                    asked.session_id,
+                    asked.old_name,
+                    asked.candidates[new],
+                    storable(asked.reason, REASON_LENGTH),
+                    _time(asked.now),
+                ],
+            )
+        return _endpoints(cursor, [asked.session_id]).get(asked.session_id)
+
+
+def record_all(cursor: CursorWrapper, rows: Sequence[Row]) -> dict[int, Pin]:
+    """Write the rows and count them in their sessions; return how those sessions are bound now."""
+    cursor.executemany(INSERT_RECORD, [_record(row) for row in rows])
+    counts: dict[int, list[Any]] = {}
+    for row in rows:
+        if row.session_id is None:
+            continue
+        count = counts.setdefault(row.session_id, [0, 0, 0, 0, 0, row.created_at])
+        count[0] += 1
+        count[1] += bool(row.empty_cause)
+        count[2] += row.status == ResponseRecord.Status.FAILED
+        count[3] += row.input_tokens or 0
+        count[4] += row.output_tokens or 0
+        count[5] = max(count[5], row.created_at)
+    if not counts:
+        return {}
+    cursor.executemany(
+        COUNT_SESSION, [(*count[:5], _time(count[5]), session_id) for session_id, count in sorted(counts.items())]
+    )
+    return _endpoints(cursor, [*counts])
+
+
+def _record(row: Row) -> list[Any]:
+    found = values(row)
+    found[_CREATED_AT] = _time(row.created_at)
+    return found
+
+
+def _endpoints(cursor: CursorWrapper, session_ids: list[int]) -> dict[int, Pin]:
+    found: dict[int, Pin] = {}
+    for start in range(0, len(session_ids), _CHUNK):
+        chunk = session_ids[start : start + _CHUNK]
+        cursor.execute(
+            f"SELECT id, endpoint_id FROM {SESSIONS} WHERE id IN ({', '.join(['%s'] * len(chunk))})",  # noqa: S608
+            chunk,
+        )
+        found |= {session_id: Pin(session_id, endpoint_id) for session_id, endpoint_id in cursor.fetchall()}
+    return found
+
+
+def _time(moment: datetime) -> Any:
+    """Return the moment as the database's driver takes it."""
+    return connection.ops.adapt_datetimefield_value(moment)
