@@ -53,7 +53,7 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A command to run once, under an id of our choosing."""
+    """A command to run once, under an id of our choosing. No value of `env` holds `$name`: Ray would replace it."""
 
     submission_id: str
     argv: Sequence[str]

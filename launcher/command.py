@@ -62,6 +62,7 @@ NO_STATS_SECONDS = "1000000000"
 
 _ARGUMENT = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]*$")
 _VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})")
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,10 @@ def _env_problems(env_vars: object) -> list[str]:
             found.append(f'{name} must be text: write "{json.dumps(value, default=str)}" in quotes.')
         elif "\0" in value:
             found.append(f"{name} holds a NUL character, which no environment can carry: remove it.")
+        elif _EXPANDED.search(value):
+            found.append(
+                f"{name} holds {_EXPANDED.findall(value)[0]}, which Ray would replace: write the value itself."
+            )
     strategy = env_vars.get(PACK_STRATEGY)
     choices = ", ".join(PACK_STRATEGIES)
     if strategy is None:

@@ -120,7 +120,7 @@ def uses_gpus(device: str, nodes: Sequence[Node]) -> bool:
 
 def backoff_seconds(failures: int) -> int:
     """Return the pause after that many failures in a row."""
-    return min(BACKOFF_SECONDS * 2 ** min(failures - 1, 10), MAX_BACKOFF_SECONDS)
+    return min(BACKOFF_SECONDS << min(failures - 1, 10), MAX_BACKOFF_SECONDS)
 
 
 def _stopped(facts: Facts, _seen: Observation, _now: dt.datetime) -> Step:

@@ -199,6 +199,8 @@ def test_arguments_that_cannot_be_passed_on_are_named(kwargs: dict[str, Any], wo
         ({"A-B": "a"}, "is not a variable's name"),
         ({"X": 1}, 'write "1" in quotes'),
         ({"X": "a\0"}, "NUL"),
+        ({"X": "/a:$PATH"}, "X holds $PATH, which Ray would replace"),
+        ({"X": "${HOME}/a"}, "X holds ${HOME}, which Ray would replace"),
         ({"VLLM_RAY_DP_PACK_STRATEGY": "loose"}, "one of strict, fill, span"),
     ],
 )

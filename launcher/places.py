@@ -1,0 +1,114 @@
+"""The door to the file system: where the launcher keeps what it knows, and what an engine may litter.
+
+Kept for good, in the data directory: the log of every attempt. Kept while something runs, in a short folder below the
+system's temporary one: Ray's session and one folder an attempt. Short, because both put UNIX sockets there, and a
+socket's path may have 107 bytes.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+MAX_TEMP_ROOT = 24  # characters; "/tmp" usually. Ray needs about 70 below it.
+KEPT_LOGS = 20  # attempts of each engine
+
+
+class PlaceError(Exception):
+    """A folder cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Names and files of one data directory's launcher."""
+
+    root: Path
+    logs: Path
+
+    @property
+    def identity(self) -> str:
+        """Eight digits that stand for the data directory: in the marks of processes and in names of folders."""
+        return hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+
+    @property
+    def temp(self) -> Path:
+        """The folder for what is gone when nothing runs."""
+        root = tempfile.gettempdir()
+        return Path(root if len(root) <= MAX_TEMP_ROOT else "/tmp") / f"rh-{self.identity}"  # noqa: S108  (checked below)
+
+    @property
+    def ray_temp(self) -> Path:
+        """The local Ray head's session."""
+        return self.temp / "ray"
+
+    def mark(self, submission_id: str) -> str:
+        """Return the mark of an attempt's processes."""
+        return f"{self.identity}/{submission_id}"
+
+    def make_temp(self, submission_id: str) -> Path:
+        """Return an attempt's own temporary folder, which exists then.
+
+        Raises:
+            PlaceError: if someone else made a folder of our name.
+        """
+        folder = self.temp / submission_id
+        for each in (self.temp, folder):
+            each.mkdir(mode=0o700, exist_ok=True)
+            found = each.lstat()
+            if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+                raise PlaceError(f"{each} belongs to someone else: remove it.")
+        return folder
+
+    def remove_temp(self, submission_id: str) -> None:
+        """Remove an attempt's folder, and the common one if nothing is left in it."""
+        shutil.rmtree(self.temp / submission_id, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.temp.rmdir()
+
+    def remember_shared_memory(self, submission_id: str, names: set[str]) -> None:
+        """Note what the attempt has in shared memory, for the day when its processes cannot be asked any more."""
+        note = self.temp / submission_id / "shared-memory.json"
+        with contextlib.suppress(OSError):
+            note.write_text(json.dumps(sorted(names | self.remembered_shared_memory(submission_id))))
+
+    def remembered_shared_memory(self, submission_id: str) -> set[str]:
+        """Return what was noted."""
+        try:
+            names = json.loads((self.temp / submission_id / "shared-memory.json").read_text())
+        except (OSError, ValueError):
+            return set()
+        return {name for name in names if isinstance(name, str) and name.startswith("/dev/shm/")}  # noqa: S108
+
+    def log(self, engine: str, generation: int) -> Path:
+        """Return where the log of an attempt is kept."""
+        return self.logs / engine / f"{generation}.log"
+
+    def save_log(self, engine: str, generation: int, text: str) -> None:
+        """Keep the log of an attempt, readable by its owner only, and forget those of long ago."""
+        path = self.log(engine, generation)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_suffix(".new")
+        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", errors="replace") as file:
+            file.write(text)
+        fresh.replace(path)
+        for old in path.parent.glob("*.log"):
+            if old.stem.isdecimal() and int(old.stem) <= generation - KEPT_LOGS:
+                old.unlink(missing_ok=True)
+
+    def saved_log(self, engine: str, generation: int) -> str:
+        """Return what was kept of an attempt; "" if nothing was."""
+        with contextlib.suppress(OSError):
+            return self.log(engine, generation).read_text(errors="replace")
+        return ""
+
+
+def of_this_host() -> Places:
+    """Return the places of the data directory that the settings name."""
+    return Places(root=settings.DATA_DIR.root, logs=settings.DATA_DIR.engine_logs)

@@ -1,0 +1,140 @@
+"""A full cluster in this process, whose jobs are real processes. It passes the contract tests of the real one."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from launcher.cluster import ClusterUnreachableError, JobSpec, JobState, JobView, Node
+
+TERM_SECONDS = 3.0
+
+
+@dataclass
+class Job:
+    """One job and its process."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    stopping: bool = False
+
+
+@dataclass
+class FakeCluster:
+    """Runs jobs as processes of this machine. What can happen to a cluster can be done to it by hand.
+
+    `folder`: for logs. `silent`: set, and every call raises. `after_submit`: called once a job runs, before submit
+    returns. `launched`: every job that was ever run, in order.
+    """
+
+    folder: Path
+    local: bool = True
+    gpus: int = 0
+    silent: bool = False
+    up: bool = False
+    launched: list[str] = field(default_factory=list)
+    after_submit: Callable[[], None] = lambda: None
+    jobs: dict[str, Job] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def ensure(self) -> None:
+        """Be up."""
+        self._answer()
+        self.up = True
+
+    def nodes(self) -> list[Node]:
+        """Return the one machine there is."""
+        self._answer()
+        return [Node("127.0.0.1", True, self.gpus)] if self.up else []
+
+    def submit(self, job: JobSpec) -> bool:
+        """Run the job once."""
+        self._answer()
+        with self._lock:
+            if not self.up:
+                raise ClusterUnreachableError("The cluster does not run.")
+            if job.submission_id in self.jobs:
+                return False
+            self.jobs[job.submission_id] = self._run(job)
+            self.launched.append(job.submission_id)
+        self.after_submit()
+        return True
+
+    def view(self, submission_id: str) -> JobView:
+        """Return what became of a job."""
+        self._answer()
+        if not self.up:
+            return JobView(JobState.GONE, "The head is gone, and the job with it.")
+        job = self.jobs.get(submission_id)
+        if job is None:
+            return JobView(JobState.GONE)
+        code = job.process.poll()
+        if code is None:
+            return JobView(JobState.RUNNING)
+        if job.stopping:
+            return JobView(JobState.STOPPED, exit_code=code)
+        return JobView(JobState.SUCCEEDED if code == 0 else JobState.FAILED, exit_code=code)
+
+    def log(self, submission_id: str) -> str:
+        """Return what the job wrote."""
+        job = self.jobs.get(submission_id)
+        return job.log.read_text(errors="replace") if job is not None else ""
+
+    def stop(self, submission_id: str) -> None:
+        """End the job's process group: politely, and three seconds later not."""
+        self._answer()
+        job = self.jobs.get(submission_id)
+        if job is None or job.process.poll() is not None:
+            return
+        job.stopping = True
+        os.killpg(job.process.pid, signal.SIGTERM)
+        threading.Thread(target=self._insist, args=(job,)).start()
+
+    def shutdown(self) -> None:
+        """End every job, and forget it; nothing happens to a cluster that was joined."""
+        if self.local:
+            self.die()
+
+    def die(self) -> None:
+        """Be gone, jobs and all, whoever it belongs to."""
+        self.up = False
+        for job in self.jobs.values():
+            if job.process.poll() is None:
+                os.killpg(job.process.pid, signal.SIGKILL)
+            job.process.wait()
+        self.jobs.clear()
+
+    def kill(self, submission_id: str) -> None:
+        """Kill the job's first process alone, as `kill -9` does."""
+        self.jobs[submission_id].process.kill()
+        self.jobs[submission_id].process.wait()
+
+    def _answer(self) -> None:
+        if self.silent:
+            raise ClusterUnreachableError("The cluster does not answer.")
+
+    def _run(self, job: JobSpec) -> Job:
+        log = self.folder / f"{job.submission_id}.log"
+        tools = str(Path(job.argv[0]).parent)
+        env = {**os.environ, **job.env, "PATH": f"{tools}:{os.environ['PATH']}"}
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", 'exec "$@"', "sh", *job.argv],
+                env=env,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Job(process, log)
+
+    def _insist(self, job: Job) -> None:
+        deadline = time.monotonic() + TERM_SECONDS
+        while job.process.poll() is None:
+            if time.monotonic() > deadline:
+                os.killpg(job.process.pid, signal.SIGKILL)
+                job.process.wait()
+            time.sleep(0.02)
