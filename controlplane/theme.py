@@ -37,6 +37,13 @@ UNFOLD: dict[str, Any] = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "6px",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda _request: static("controlplane/favicon.svg"),
+        }
+    ],
     "STYLES": [lambda _request: static("controlplane/surfaces.css")],
     "DASHBOARD_CALLBACK": "controlplane.overview.overview",
     "SIDEBAR": {

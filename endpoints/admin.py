@@ -33,7 +33,7 @@ class EndpointAdmin(CountedDeletion, Page):
 
     form = EndpointForm
     change_form_outer_before_template = "admin/endpoints/endpoint/status.html"
-    list_display = ("name", "shown_health", "base_url", "shown_profiles", "enabled", "draining", "owner")
+    list_display = ("name", "shown_health", "traffic", "shown_url", "shown_profiles", "owner")
     list_filter = ("health", "enabled", "draining", "profiles")
     search_fields = ("name", "base_url")
     actions = ("enable", "disable", "drain", "undrain")
@@ -76,6 +76,18 @@ class EndpointAdmin(CountedDeletion, Page):
     def shown_health(self, endpoint: Endpoint) -> SafeString:
         """Return the badge with the reason beside it."""
         return format_html('{} <span class="rh-reason">{}</span>', health_badge(endpoint), endpoint.health_reason)
+
+    @display(description="Traffic", ordering="enabled")
+    def traffic(self, endpoint: Endpoint) -> SafeString:
+        """Return what the two switches let through."""
+        if not endpoint.enabled:
+            return badge("off", "", "Gets no requests at all.")
+        return badge("draining", "warning", "Gets no new sessions.") if endpoint.draining else badge("on", "success")
+
+    @display(description="Base URL", ordering="base_url")
+    def shown_url(self, endpoint: Endpoint) -> str:
+        """Return the address."""
+        return endpoint.base_url
 
     @display(description="Profiles")
     def shown_profiles(self, endpoint: Endpoint) -> str:

@@ -1,11 +1,13 @@
 """What the admin pages of every app share: safe saving, buttons that post, read-only history, badges."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django import forms
 from django.contrib import messages
 from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
@@ -14,6 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.timesince import timesince
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.paginator import InfinitePaginator
 
@@ -31,6 +34,20 @@ def link(obj: models.Model | None, text: str = "") -> SafeString | str:
         return "-"
     url = reverse(f"admin:{obj._meta.app_label}_{obj._meta.model_name}_change", args=[quote(obj.pk)])
     return format_html('<a class="text-link" href="{}">{}</a>', url, text or str(obj))
+
+
+def stamp(when: datetime | None) -> SafeString | str:
+    """Return a time to the second, in UTC, on one line; a dash for never."""
+    return "-" if when is None else format_html('<span class="rh-once">{}</span>', f"{when:%Y-%m-%d %H:%M:%S}")
+
+
+def ago(when: datetime | None) -> SafeString | str:
+    """Return how long ago something was, with the exact time for whoever points at it; a dash for never."""
+    if when is None:
+        return "-"
+    return format_html(
+        '<span class="rh-once" title="{}">{}</span>', f"{when:%Y-%m-%d %H:%M:%S} UTC", timesince(when, depth=1)
+    )
 
 
 class Page(ModelAdmin):
@@ -54,6 +71,13 @@ class Page(ModelAdmin):
         columns = {field.name for field in obj._meta.concrete_fields}
         stamp = {"updated_at"} & columns
         obj.save(update_fields=(changed & columns) | stamp)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Return the form's field, without the buttons that edit the rows it points to: those have their own pages."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and isinstance(field.widget, RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
 
     def get_urls(self) -> list[Any]:
         """Return the page's URLs, the buttons' first: the row's own URL would match them too."""

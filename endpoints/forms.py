@@ -103,6 +103,7 @@ class EndpointForm(EndpointModelForm):
     class Meta:
         model = Endpoint
         fields = ("name", "base_url", "enabled", "draining")
+        labels: ClassVar[dict[str, str]] = {"base_url": "Base URL"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

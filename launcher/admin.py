@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from endpoints.admin import health_badge
-from endpoints.admin_pages import History, Page, badge, link
+from endpoints.admin_pages import History, Page, ago, badge, link, stamp
 from endpoints.models import Endpoint
 from launcher import advice, services
 from launcher.forms import EngineForm
@@ -46,13 +46,13 @@ class EngineAdmin(Page):
     change_form_outer_after_template = "admin/launcher/engine/events.html"
     buttons = ("start", "stop")
     actions = ("start_selected", "stop_selected")
-    list_display = ("name", "shown_state", "wanted", "model", "endpoint_health", "state_since")
+    list_display = ("name", "shown_state", "wanted", "model", "endpoint_health", "since")
     list_filter = ("state", "desired_state", "device")
     search_fields = ("name", "model")
     filter_horizontal = ("profiles",)
     fieldsets = (
         (None, {"fields": ("name", "model", "profiles", "device")}),
-        ("vLLM", {"fields": ("vllm_serve_kwargs", "vllm_serve_env_vars", "hf_home", "ray_worker_py_executable")}),
+        ("Process", {"fields": ("vllm_serve_kwargs", "vllm_serve_env_vars", "hf_home", "ray_worker_py_executable")}),
         ("Log", {"fields": ("debug", "show_vllm_engine_stats")}),
         (
             "Start and stop",
@@ -134,7 +134,7 @@ class EngineAdmin(Page):
         engines = list(objs)
         events = EngineEvent.objects.filter(engine__in=engines).count()
         owned = [f"Endpoint {engine.endpoint}" for engine in engines if engine.endpoint]
-        return [*map(str, engines), *owned], {"engine events": events}, set(), []
+        return [*map(str, engines), *owned], {"engine events": events} if events else {}, set(), []
 
     def press_start(self, request: HttpRequest, engine: Engine) -> None:
         """Want the engine to run."""
@@ -177,6 +177,11 @@ class EngineAdmin(Page):
         """Return the wish."""
         return engine.desired_state
 
+    @display(description="Since", ordering="state_since")
+    def since(self, engine: Engine) -> SafeString | str:
+        """Return how long it has been in its state."""
+        return ago(engine.state_since)
+
     @display(description="Endpoint")
     def endpoint_health(self, engine: Engine) -> SafeString | str:
         """Return the health of the endpoint that it owns."""
@@ -207,12 +212,17 @@ class EngineAdmin(Page):
 class EngineEventAdmin(History):
     """Every transition of every engine, newest first."""
 
-    list_display = ("at", "engine_link", "shown_old", "shown_new", "reason", "generation")
-    list_display_links = ("at",)
+    list_display = ("shown_at", "engine_link", "shown_old", "shown_new", "reason", "generation")
+    list_display_links = ("shown_at",)
     list_filter = ("new", "engine", "at")
     list_select_related = ("engine",)
-    fields = ("at", "engine_link", "shown_old", "shown_new", "reason", "generation", "shown_log")
-    readonly_fields = ("engine_link", "shown_old", "shown_new", "shown_log")
+    fields = ("shown_at", "engine_link", "shown_old", "shown_new", "reason", "generation", "shown_log")
+    readonly_fields = ("shown_at", "engine_link", "shown_old", "shown_new", "shown_log")
+
+    @display(description="When (UTC)")
+    def shown_at(self, event: EngineEvent) -> SafeString | str:
+        """Return when it happened."""
+        return stamp(event.at)
 
     @display(description="Engine")
     def engine_link(self, event: EngineEvent) -> SafeString | str:

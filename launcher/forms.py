@@ -1,6 +1,6 @@
 """The form of an engine."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 
@@ -34,6 +34,14 @@ class EngineForm(EngineModelForm):
             "startup_timeout_seconds",
             "drain_seconds",
         )
+        labels: ClassVar[dict[str, str]] = {
+            KWARGS: "vLLM serve kwargs",
+            ENV_VARS: "vLLM serve env vars",
+            "hf_home": "HF home",
+            "show_vllm_engine_stats": "Show vLLM engine stats",
+            "startup_timeout_seconds": "Start-up timeout, seconds",
+            "drain_seconds": "Drain, seconds",
+        }
 
     def clean(self) -> dict[str, Any]:
         """Put every problem on the field that has it."""

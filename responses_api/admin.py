@@ -8,9 +8,10 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import Truncator
 from unfold.decorators import display
 
-from endpoints.admin_pages import History, HistoryInline, badge, link
+from endpoints.admin_pages import History, HistoryInline, badge, link, stamp
 from endpoints.models import ConfigProfile, Endpoint
 from responses_api.models import ResponseRecord, Session, SessionMove
 from responses_api.verdict import ADVICE, Cause
@@ -76,8 +77,8 @@ class ResponseRecordAdmin(History):
     """The ledger: one row for every request that was answered."""
 
     list_display = (
-        "created_at",
-        "response_id",
+        "shown_at",
+        "shown_id",
         "profile_name",
         "endpoint_name",
         "shown_status",
@@ -86,12 +87,12 @@ class ResponseRecordAdmin(History):
         "output_tokens",
         "duration_ms",
     )
-    list_display_links = ("created_at", "response_id")
+    list_display_links = ("shown_at", "shown_id")
     list_filter = (ProfileFilter, EmptyFilter, "status", "api", "created_at")
     search_fields = ("=response_id",)
     search_help_text = "A whole response id."
     fieldsets = (
-        (None, {"fields": ("response_id", "created_at", "api", "profile_name", "endpoint_name", "caller_name")}),
+        (None, {"fields": ("response_id", "shown_at", "api", "profile_name", "endpoint_name", "caller_name")}),
         ("Session", {"fields": ("session_link",)}),
         (
             "Outcome",
@@ -111,7 +112,18 @@ class ResponseRecordAdmin(History):
         ("Tokens", {"fields": ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")}),
         ("Time, in milliseconds", {"fields": ("duration_ms", "engine_ms")}),
     )
-    readonly_fields = ("session_link", "shown_status", "shown_cause", "advice")
+    readonly_fields = ("shown_at", "session_link", "shown_status", "shown_cause", "advice")
+
+    @display(description="When (UTC)")
+    def shown_at(self, record: ResponseRecord) -> SafeString | str:
+        """Return when the answer left."""
+        return stamp(record.created_at)
+
+    @display(description="Response id")
+    def shown_id(self, record: ResponseRecord) -> SafeString:
+        """Return the beginning of the id; all of it is on the row's page."""
+        short = Truncator(record.response_id).chars(14)
+        return format_html('<span class="rh-mono rh-once" title="{}">{}</span>', record.response_id, short)
 
     @display(description="Status")
     def shown_status(self, record: ResponseRecord) -> SafeString:
@@ -148,7 +160,7 @@ class SessionAdmin(History):
     """Conversations and the endpoints that they are pinned to."""
 
     list_display = (
-        "last_seen_at",
+        "shown_last",
         "key",
         "profile",
         "caller",
@@ -160,16 +172,16 @@ class SessionAdmin(History):
         "output_tokens",
         "moves",
     )
-    list_display_links = ("last_seen_at", "key")
+    list_display_links = ("shown_last", "key")
     list_filter = ("profile", EndpointFilter, "last_seen_at")
     search_fields = ("=key",)
     search_help_text = "A whole session key, as in the X-Session-ID header."
     fieldsets = (
         (None, {"fields": ("key", "profile", "caller", "pinned_to", "ledger_link")}),
         ("Counts", {"fields": ("requests", "empties", "errors", "input_tokens", "output_tokens", "moves")}),
-        ("Time", {"fields": ("created_at", "last_seen_at")}),
+        ("Time", {"fields": ("shown_first", "shown_last")}),
     )
-    readonly_fields = ("pinned_to", "ledger_link")
+    readonly_fields = ("pinned_to", "ledger_link", "shown_first", "shown_last")
     inlines = (MovesInline,)
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Session]:
@@ -177,6 +189,16 @@ class SessionAdmin(History):
         rows: models.QuerySet[Session] = super().get_queryset(request)
         endpoint = models.Prefetch("endpoint", queryset=Endpoint.objects.defer("api_key"))
         return rows.select_related("profile", "caller").prefetch_related(endpoint)
+
+    @display(description="First seen (UTC)")
+    def shown_first(self, session: Session) -> SafeString | str:
+        """Return when it began."""
+        return stamp(session.created_at)
+
+    @display(description="Last seen (UTC)")
+    def shown_last(self, session: Session) -> SafeString | str:
+        """Return when its last request came."""
+        return stamp(session.last_seen_at)
 
     @display(description="Endpoint")
     def pinned_to(self, session: Session) -> SafeString | str:

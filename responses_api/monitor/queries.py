@@ -10,7 +10,6 @@ from django.db.models import Count, F, FloatField, Func, Max, Min, Q, QuerySet
 from django.db.models.functions import Floor
 
 from responses_api.models import ResponseRecord
-from responses_api.verdict import ADVICE, Cause
 
 EMPTY = ~Q(empty_cause="")
 # An answer reached its caller as one: a failed request is counted beside, unless it failed by being empty.
@@ -45,8 +44,8 @@ class Epoch(Func):
     output_field = FloatField()
 
     def as_sqlite(self, compiler: Any, connection: Any, **extra: Any) -> Any:
-        """Return SQLite's form; julianday knows no seconds, strftime no fraction, and none is needed."""
-        return self.as_sql(compiler, connection, template="CAST(strftime('%%s', %(expressions)s) AS REAL)", **extra)
+        """Return SQLite's form. The percent sign is halved twice: by the template, and by the database's driver."""
+        return self.as_sql(compiler, connection, template="CAST(strftime('%%%%s', %(expressions)s) AS REAL)", **extra)
 
     def as_postgresql(self, compiler: Any, connection: Any, **extra: Any) -> Any:
         """Return PostgreSQL's form."""
@@ -59,7 +58,6 @@ class CauseRow:
 
     model: str
     cause: str
-    advice: str
     empties: int = 0
     first: datetime | None = None
     last: datetime | None = None
@@ -137,17 +135,12 @@ def summary(since: datetime, model: str = "") -> Summary:
 
 def _add(found: dict[tuple[str, str], CauseRow], group: Mapping[str, Any]) -> None:
     model, cause = group["profile_name"], group["empty_cause"]
-    row = found.setdefault((model, cause), CauseRow(model, cause, advice(cause)))
+    row = found.setdefault((model, cause), CauseRow(model, cause))
     row.empties += group["rows"]
     row.first = min(filter(None, (row.first, group["first"])))
     row.last = max(filter(None, (row.last, group["last"])))
     engine = group["endpoint_name"] or "no engine"
     row.engines[engine] = row.engines.get(engine, 0) + group["rows"]
-
-
-def advice(cause: str) -> str:
-    """Return what can be done about a cause."""
-    return ADVICE[Cause(cause)]
 
 
 def buckets(window: Window, now: datetime, model: str = "") -> list[Bucket]:

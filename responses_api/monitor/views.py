@@ -15,7 +15,7 @@ from django.views.decorators.http import require_safe
 from endpoints.models import ConfigProfile
 from responses_api.models import ResponseRecord
 from responses_api.monitor import chart, queries
-from responses_api.verdict import Cause
+from responses_api.verdict import ADVICE, Cause
 
 CASES_ON_A_PAGE = 25
 MAX_PAGE = 10_000
@@ -79,12 +79,14 @@ def empty_responses(request: HttpRequest) -> HttpResponse:
             }
             for row in summary.rows
         ],
+        # Each cause once, in the order in which the table names them first.
+        "advice_items": list({row.cause: ADVICE[Cause(row.cause)] for row in summary.rows}.items()),
         "cases": cases,
         "newer_query": choice.query(page=choice.page - 1) if choice.page > 1 else "",
         "older_query": choice.query(page=choice.page + 1) if older else "",
         "all_causes_query": choice.query(cause=""),
         "ever_answered": bool(summary.answers or summary.failures) or ResponseRecord.objects.exists(),
-        "example_model": ConfigProfile.objects.filter(enabled=True).values_list("name", flat=True).first() or "tiny",
+        "example_model": ConfigProfile.objects.filter(enabled=True).values_list("name", flat=True).first(),
         "gateway_url": request.build_absolute_uri(reverse("index")) + "v1/responses",
     }
     return TemplateResponse(request, "monitor/empty_responses.html", context)

@@ -1,6 +1,9 @@
 """Numbers as people read them."""
 
+from datetime import datetime
+
 from django import template
+from django.utils.timesince import timesince
 
 register = template.Library()
 
@@ -11,6 +14,12 @@ SMALLEST_SHARE = 0.001
 def grouped(number: int) -> str:
     """Return a whole number with its thousands apart: 1,234,567."""
     return f"{number:,}"
+
+
+@register.filter
+def since(when: datetime) -> str:
+    """Return how long ago a time was, in its largest unit alone: 3 hours."""
+    return timesince(when, depth=1)
 
 
 @register.filter

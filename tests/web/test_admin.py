@@ -275,9 +275,9 @@ def test_blank_json_is_an_empty_object(root: Client) -> None:
 
 
 def test_json_is_shown_indented(root: Client) -> None:
-    profile = make_profile(extra_body={"top_k": 5, "stop": ["x"]})
+    profile = make_profile(extra_body={"stop": ["x"], "top_k": 5})  # the order in which PostgreSQL keeps them
     shown = text(root.get(reverse("admin:endpoints_configprofile_change", args=[profile.pk])))
-    assert "{\n  &quot;top_k&quot;: 5,\n  &quot;stop&quot;: [\n    &quot;x&quot;\n  ]\n}" in shown
+    assert "{\n  &quot;stop&quot;: [\n    &quot;x&quot;\n  ],\n  &quot;top_k&quot;: 5\n}" in shown
 
 
 def test_a_profile_with_a_history_is_deleted_after_it_was_counted(root: Client) -> None:
