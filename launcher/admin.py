@@ -159,12 +159,12 @@ class EngineAdmin(Page):
     @admin.action(description="Start the selected engines", permissions=["change"])
     def start_selected(self, request: HttpRequest, queryset: models.QuerySet[Engine]) -> None:
         """Want each of them to run."""
-        self._wish(request, queryset, services.start, "Started")
+        self._wish(request, queryset, services.start, "start")
 
     @admin.action(description="Stop the selected engines", permissions=["change"])
     def stop_selected(self, request: HttpRequest, queryset: models.QuerySet[Engine]) -> None:
         """Want each of them to be stopped."""
-        self._wish(request, queryset, services.stop, "Stopped")
+        self._wish(request, queryset, services.stop, "stop")
 
     @display(description="State", ordering="state")
     def shown_state(self, engine: Engine) -> SafeString:
@@ -190,7 +190,7 @@ class EngineAdmin(Page):
         return format_html("{} {}", health_badge(engine.endpoint), link(engine.endpoint, "show"))
 
     def _wish(
-        self, request: HttpRequest, queryset: models.QuerySet[Engine], service: Callable[..., bool], done: str
+        self, request: HttpRequest, queryset: models.QuerySet[Engine], service: Callable[..., bool], verb: str
     ) -> None:
         changed = 0
         for engine in queryset:
@@ -198,7 +198,7 @@ class EngineAdmin(Page):
                 changed += service(engine, by=request.user.get_username())
             except services.EngineConfigError as error:
                 messages.error(request, f"Engine {engine.name} cannot be started. {error}")
-        self.tell(request, queryset, changed, f"changed: {done.lower()}")
+        self.tell(request, queryset, changed, f"asked to {verb}")
 
     @staticmethod
     def _refuse_deletion(request: HttpRequest, engine: Engine) -> HttpResponse:

@@ -46,7 +46,9 @@ class EngineForm(EngineModelForm):
     def clean(self) -> dict[str, Any]:
         """Put every problem on the field that has it."""
         cleaned = super().clean() or self.cleaned_data
-        if KWARGS in cleaned and ENV_VARS in cleaned:
-            for problem in check_config(cleaned[KWARGS], cleaned[ENV_VARS]):
+        # A field that is no JSON has its error already; the other one is looked at all the same.
+        given = {name for name in (KWARGS, ENV_VARS) if name in cleaned}
+        for problem in check_config(cleaned.get(KWARGS), cleaned.get(ENV_VARS)):
+            if problem.field in given:
                 self.add_error(problem.field, problem.message)
         return cleaned

@@ -87,6 +87,13 @@ def test_what_a_launch_would_refuse_is_named_on_its_field(root: Client, field: s
     assert not Engine.objects.exists()
 
 
+def test_bad_json_in_one_field_hides_no_problem_of_the_other(root: Client) -> None:
+    form = {**FORM, "vllm_serve_kwargs": json.dumps({**SIZES, "port": 1}), "vllm_serve_env_vars": "{"}
+    found = root.post(reverse("admin:launcher_engine_add"), form).context["adminform"].form.errors
+    assert found.keys() == {"vllm_serve_kwargs", "vllm_serve_env_vars"}
+    assert "port" in found["vllm_serve_kwargs"][0]
+
+
 def test_start_and_stop_write_the_wish_and_the_history(root: Client) -> None:
     engine = make_engine()
     started = press(root, engine, "start", follow=True)
@@ -158,7 +165,7 @@ def test_list_actions_say_how_many_engines_changed(root: Client) -> None:
         {"action": "start_selected", "_selected_action": [stopped.pk, running.pk, broken.pk]},
         follow=True,
     )
-    assert "1 of 3 engines" in text(answer)
+    assert "1 of 3 engines asked to start" in text(answer)
     assert "Engine c cannot be started" in text(answer)
     assert dict(Engine.objects.values_list("name", "desired_state")) == {"a": "running", "b": "running", "c": "stopped"}
     answer = root.post(
@@ -166,7 +173,7 @@ def test_list_actions_say_how_many_engines_changed(root: Client) -> None:
         {"action": "stop_selected", "_selected_action": [stopped.pk, running.pk]},
         follow=True,
     )
-    assert "2 of 2 engines" in text(answer)
+    assert "2 of 2 engines asked to stop" in text(answer)
     assert set(Engine.objects.values_list("desired_state", flat=True)) == {"stopped"}
 
 
