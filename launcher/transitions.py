@@ -1,0 +1,89 @@
+"""The only writer of an engine's observed state. Every write is a compare-and-set.
+
+A move names what the caller believed (the state and generation of the row it holds) and does nothing if the row has
+moved on: a stale belief loses quietly and returns False. An illegal move raises: it is a bug. The event is written in
+the same transaction as the move, so history has no gaps and no doubles.
+
+The row that was passed in is brought up to date when, and only when, the write was done.
+"""
+
+import datetime as dt
+from typing import Any
+
+from django.db import transaction
+
+from launcher import states
+from launcher.models import Engine, EngineEvent
+from launcher.states import Desired, State
+
+MAX_REASON = 1000  # characters, as in the models
+MAX_PHASE = 200
+
+
+def move(
+    engine: Engine,
+    new: State,
+    *,
+    reason: str,
+    now: dt.datetime,
+    failures: int | None = None,
+    log_tail: str | None = None,
+) -> bool:
+    """Move an engine on. Return False if another process moved it first.
+
+    `failures` is the new count of failures in a row; `log_tail` the last lines of the attempt. Either may be left as it
+    is. An attempt's port and key are forgotten once nothing is left of it.
+
+    Raises:
+        IllegalMoveError: if the table has no such move.
+    """
+    old = State(engine.state)
+    states.check_move(old, new)
+    changes: dict[str, Any] = {"state": new, "state_reason": reason[:MAX_REASON], "state_since": now, "phase": ""}
+    if failures is not None:
+        changes["failures"] = failures
+    if log_tail is not None:
+        changes["log_tail"] = log_tail
+    if new in {State.PENDING, State.STOPPED}:
+        changes |= {"base_url": "", "api_key": ""}
+    with transaction.atomic():
+        if not _write(engine, changes):
+            return False
+        EngineEvent.objects.create(
+            engine_id=engine.pk,
+            old=old,
+            new=new,
+            reason=reason[:MAX_REASON],
+            generation=engine.generation,
+            log_tail=(log_tail or "") if new == State.FAILED else "",
+        )
+    return True
+
+
+def claim(engine: Engine, *, base_url: str, api_key: str) -> bool:
+    """Begin a new attempt: count the generation up, and write down where it will be, before anything is submitted.
+
+    Return False if another process claimed it first, or if it is not wanted any more.
+    """
+    changes = {"generation": engine.generation + 1, "base_url": base_url, "api_key": api_key}
+    return _write(engine, changes, desired_state=Desired.RUNNING, base_url="")
+
+
+def note(engine: Engine, *, phase: str) -> bool:
+    """Say how far it is, or what it waits for, without a move. Return whether that was news and was written."""
+    phase = phase[:MAX_PHASE]
+    return phase != engine.phase and _write(engine, {"phase": phase})
+
+
+def own(engine: Engine, endpoint_id: int) -> bool:
+    """Remember which endpoint is the engine's."""
+    return _write(engine, {"endpoint_id": endpoint_id})
+
+
+def _write(engine: Engine, changes: dict[str, Any], **more: Any) -> bool:
+    belief = {"pk": engine.pk, "state": engine.state, "generation": engine.generation, **more}
+    if not Engine.objects.filter(**belief).update(**changes):
+        return False
+    for name, value in changes.items():
+        setattr(engine, name, value)
+    return True
