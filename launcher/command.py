@@ -93,7 +93,6 @@ class Launch:
     api_key: str
     hf_home: str
     temp_dir: str
-    mark: str
     cuda: bool
     debug: bool
     show_stats: bool
@@ -143,20 +142,18 @@ def build(launch: Launch) -> Command:
 
 
 def _environment(launch: Launch) -> dict[str, str]:
-    env = {
-        "VLLM_NO_USAGE_STATS": "1",
-        # What vLLM binds and names besides the API goes no wider than the API itself.
-        "VLLM_HOST_IP": launch.host,
-    }
+    env = {"VLLM_NO_USAGE_STATS": "1"}
     if not launch.cuda:
         env["VLLM_CPU_KVCACHE_SPACE"] = "1"  # GiB; vLLM's own default takes half of the machine's memory
+        # What its processes bind for each other goes no wider than the API. With Ray it must be Ray's node address.
+        env["VLLM_HOST_IP"] = launch.host
     if launch.debug:
         env["VLLM_LOGGING_LEVEL"] = "DEBUG"
     if not launch.show_stats:
         # Not --disable-log-stats: that would take the engine's numbers away from /metrics as well.
         env["VLLM_LOG_STATS_INTERVAL"] = NO_STATS_SECONDS
     env |= launch.env_vars
-    env |= {"VLLM_API_KEY": launch.api_key, "HF_HOME": launch.hf_home, MARK_VARIABLE: launch.mark}
+    env |= {"VLLM_API_KEY": launch.api_key, "HF_HOME": launch.hf_home}
     if launch.temp_dir:
         env["TMPDIR"] = launch.temp_dir  # vLLM's sockets lie there
     return env

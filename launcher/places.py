@@ -6,12 +6,14 @@ socket's path may have 107 bytes.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,11 @@ class Places:
 
     root: Path
     logs: Path
+
+    @property
+    def locks(self) -> Path:
+        """Who looks at which engine just now."""
+        return self.logs.parent / "locks"
 
     @property
     def identity(self) -> str:
@@ -85,6 +92,18 @@ class Places:
         except (OSError, ValueError):
             return set()
         return {name for name in names if isinstance(name, str) and name.startswith("/dev/shm/")}  # noqa: S108
+
+    @contextlib.contextmanager
+    def visit(self, engine_id: int) -> Iterator[bool]:
+        """Give True to one visitor of an engine at a time on this host, False to the others. It saves work, no more."""
+        self.locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with (self.locks / f"engine-{engine_id}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
 
     def log(self, engine: str, generation: int) -> Path:
         """Return where the log of an attempt is kept."""

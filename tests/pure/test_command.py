@@ -18,7 +18,6 @@ LAUNCH = command.Launch(
     api_key="a-secret-key",
     hf_home="/data/models",
     temp_dir="/tmp/rh-0/engine-1-1",
-    mark="0123/engine-1-1",
     cuda=False,
     debug=False,
     show_stats=False,
@@ -88,7 +87,6 @@ def test_the_backends_on_a_gpu() -> None:
 def test_the_environment_on_a_cpu() -> None:
     assert env() == {
         "HF_HOME": "/data/models",
-        "ROUNDHOUSE_ENGINE": "0123/engine-1-1",
         "TMPDIR": "/tmp/rh-0/engine-1-1",
         "VLLM_API_KEY": "a-secret-key",
         "VLLM_CPU_KVCACHE_SPACE": "1",

@@ -1,0 +1,180 @@
+"""One attempt to run an engine: its job, its processes, its log, its litter. Asked and told by the reconciler.
+
+An attempt is an engine's generation. Nothing here decides anything, or writes an engine's state.
+"""
+
+import datetime as dt
+import logging
+import os
+import re
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from endpoints import probe
+from endpoints.health import Health
+from endpoints.models import Endpoint
+from endpoints.services import apply_probe
+from launcher import command, log_lines, plan, processes
+from launcher.cluster import Cluster, ClusterUnreachableError, JobSpec, JobView, Node
+from launcher.models import Engine
+from launcher.places import Places
+from launcher.plan import Observation
+from launcher.states import State
+
+logger = logging.getLogger(__name__)
+
+TOKEN_SECONDS = 20.0  # for the first token; a longer warm-up is asked again at the next visit
+_SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
+
+
+class Attempt:
+    """The current attempt of an engine on a cluster."""
+
+    def __init__(self, engine: Engine, cluster: Cluster, where: Places) -> None:
+        """`where` names the attempt's folders and its mark."""
+        self.engine = engine
+        self.cluster = cluster
+        self.where = where
+        self.found = probe.Look(problem="")  # what the engine said of itself when it was last looked at
+
+    @property
+    def claimed(self) -> bool:
+        """Whether there is one."""
+        return bool(self.engine.base_url)
+
+    @property
+    def mark(self) -> tuple[str, str]:
+        """The variable, and its value, that its processes carry."""
+        return command.MARK_VARIABLE, self.where.mark(self.engine.submission_id)
+
+    @property
+    def serving(self) -> Endpoint | None:
+        """The engine's endpoint, if it is healthy and leads to this attempt."""
+        endpoint = self.engine.endpoint
+        if endpoint is None or endpoint.base_url != self.engine.base_url:
+            return None
+        return endpoint if endpoint.health == Endpoint.Health.HEALTHY else None
+
+    @property
+    def served_names(self) -> list[str]:
+        """The names that the engine is to answer to."""
+        models = [profile.engine_model for profile in self.engine.profiles.all()]
+        return command.served_names(self.engine.vllm_serve_kwargs, models, self.engine.model)
+
+    def spec(self, nodes: list[Node]) -> JobSpec:
+        """Return the job of the attempt, and make what it needs.
+
+        Raises:
+            PlaceError, OSError: if there is no place for its temporary files.
+        """
+        engine = self.engine
+        address = urlsplit(engine.base_url)
+        temp_dir = str(self.where.make_temp(engine.submission_id)) if self.cluster.local else ""
+        built = command.build(
+            command.Launch(
+                interpreter=engine.interpreter,
+                model=engine.model,
+                served_names=self.served_names,
+                host=address.hostname or "127.0.0.1",
+                port=address.port or 0,
+                api_key=engine.api_key,
+                hf_home=engine.hf_home or str(settings.DATA_DIR.models),
+                temp_dir=temp_dir,
+                cuda=plan.uses_gpus(engine.device, nodes),
+                debug=engine.debug,
+                show_stats=engine.show_vllm_engine_stats,
+                kwargs=engine.vllm_serve_kwargs,
+                env_vars=engine.vllm_serve_env_vars,
+            )
+        )
+        return JobSpec(engine.submission_id, built.argv, {**built.env, **processes.environment(*self.mark)})
+
+    def observe(self, now: dt.datetime) -> Observation:
+        """Return what is seen of it. What a state has no use for is not looked at."""
+        if not self.claimed:
+            return Observation()
+        try:
+            seen = Observation(job=self.cluster.view(self.engine.submission_id))
+        except ClusterUnreachableError as error:
+            seen = Observation(job=None, trouble=str(error))
+        state = State(self.engine.state)
+        if state in {State.STARTING, State.READY, State.UNHEALTHY}:
+            return self._observe_running(seen, seen.job, now)
+        if state in {State.STOPPING, State.FAILED} and not (seen.job and seen.job.state.active):
+            survivors = [str(view) for view in processes.marked(*self.mark)]
+            return replace(seen, survivors=survivors, port_free=not survivors and self._port_is_free())
+        return seen
+
+    def remember(self) -> None:
+        """Note what it has in shared memory, while its processes can be asked."""
+        if self.cluster.local:
+            self.where.remember_shared_memory(self.engine.submission_id, processes.shared_memory(*self.mark))
+
+    def end_processes(self) -> None:
+        """End what is left of it on this machine."""
+        self.remember()
+        if left := processes.end(*self.mark):
+            logger.error("Engine %s: processes that do not end: %s", self.engine.name, ", ".join(map(str, left)))
+
+    def keep_log(self) -> str:
+        """Copy its log into the data directory, without secrets, and return it; what was kept before if it is gone."""
+        if not self.claimed:
+            return ""
+        engine = self.engine
+        try:
+            text = log_lines.redact(self.cluster.log(engine.submission_id), self._secrets())
+            if text:
+                self.where.save_log(engine.name, engine.generation, text)
+                return text
+        except ClusterUnreachableError:
+            pass
+        except OSError as error:
+            logger.warning("Engine %s: its log cannot be kept: %s", engine.name, error)
+        return self.where.saved_log(engine.name, engine.generation)
+
+    def clear_away(self) -> None:
+        """Remove what its processes, which are gone, left in shared memory and in its temporary folder."""
+        if self.claimed and self.cluster.local:
+            processes.remove_shared_memory(self.where.remembered_shared_memory(self.engine.submission_id))
+            self.where.remove_temp(self.engine.submission_id)
+
+    def _observe_running(self, seen: Observation, job: JobView | None, now: dt.datetime) -> Observation:
+        if job is not None and not job.state.active:
+            return replace(seen, cause=log_lines.cause(self.keep_log()))
+        if self.engine.state == State.STARTING:
+            problem = self._first_token()
+            phase = "" if not problem else log_lines.phase(self.keep_log())
+            return replace(seen, answers=not problem, problem=problem, phase=phase)
+        self.found = probe.look(self._target())
+        if self.engine.endpoint is None:  # someone deleted it; it comes back when the engine is well
+            return replace(seen, answers=not self.found.problem, problem=self.found.problem)
+        standing = apply_probe(self.engine.endpoint, self.found, now=now)
+        return replace(seen, answers=standing.health == Health.HEALTHY, problem=standing.reason)
+
+    def _first_token(self) -> str:
+        """Return why the engine is not ready yet; "" if it is well, serves its names, and generated a token."""
+        target, names = self._target(), self.served_names
+        self.found = probe.look(target)
+        if self.found.problem:
+            return self.found.problem
+        if missing := sorted(set(names) - set(self.found.served_models)):
+            return f"It serves {', '.join(self.found.served_models)}, not {', '.join(missing)}."
+        try:
+            probe.generate_token(target, names[0], seconds=TOKEN_SECONDS)
+        except probe.ProbeError as error:
+            return str(error)
+        return ""
+
+    def _target(self) -> probe.Target:
+        return probe.Target(self.engine.base_url, self.engine.api_key)
+
+    def _port_is_free(self) -> bool:
+        address = urlsplit(self.engine.base_url)
+        return processes.port_is_free(address.hostname or "127.0.0.1", address.port or 0)
+
+    def _secrets(self) -> list[str]:
+        variables = {**os.environ, **self.engine.vllm_serve_env_vars}
+        named = [value for name, value in variables.items() if _SECRET_NAME.search(name) and isinstance(value, str)]
+        return [self.engine.api_key, *named]
