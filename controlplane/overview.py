@@ -12,7 +12,7 @@ from launcher.advice import next_step
 from launcher.models import Engine
 from launcher.states import Desired, State
 from responses_api.models import ResponseRecord
-from responses_api.monitor.queries import summary
+from responses_api.monitor.queries import pulse
 
 # What needs a person comes first.
 URGENCY = [
@@ -47,7 +47,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "endpoints": _endpoints() if may["endpoint"] else None,
         "endpoints_more": max(Endpoint.objects.count() - SHOWN, 0) if may["endpoint"] else 0,
         "has_profiles": ConfigProfile.objects.exists() if may["configprofile"] else None,
-        "last_hour": summary(timezone.now() - LAST_HOUR) if may["responserecord"] else None,
+        "pulse": pulse(timezone.now() - LAST_HOUR) if may["responserecord"] else None,
         "ever_answered": may["responserecord"] and ResponseRecord.objects.exists(),
     }
 

@@ -106,6 +106,15 @@ def in_window(since: datetime, model: str = "") -> QuerySet[ResponseRecord]:
     return rows.filter(profile_name=model) if model else rows
 
 
+def pulse(since: datetime) -> tuple[int, int]:
+    """Return how many requests there were since a time, and how many empty answers.
+
+    Both are read from an index alone, so that a page may ask for them every few seconds.
+    """
+    rows = in_window(since)
+    return rows.count(), rows.filter(EMPTY).count()
+
+
 def summary(since: datetime, model: str = "") -> Summary:
     """Return the window's counts. The list of models is that of the whole window, whichever model is chosen."""
     groups = list(
