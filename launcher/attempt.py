@@ -144,25 +144,28 @@ class Attempt:
         if job is not None and not job.state.active:
             return replace(seen, cause=log_lines.cause(self.keep_log()))
         if self.engine.state == State.STARTING:
-            problem = self._first_token()
-            phase = "" if not problem else log_lines.phase(self.keep_log())
-            return replace(seen, answers=not problem, problem=problem, phase=phase)
+            return self._observe_starting(seen)
         self.found = probe.look(self._target())
         if self.engine.endpoint is None:  # someone deleted it; it comes back when the engine is well
             return replace(seen, answers=not self.found.problem, problem=self.found.problem)
         standing = apply_probe(self.engine.endpoint, self.found, now=now)
         return replace(seen, answers=standing.health == Health.HEALTHY, problem=standing.reason)
 
+    def _observe_starting(self, seen: Observation) -> Observation:
+        phase = log_lines.phase(self.keep_log())
+        self.found = probe.look(self._target())
+        if not self.found.listening:
+            return replace(seen, phase=phase)
+        problem = self.found.problem or self._first_token()
+        return replace(seen, phase=phase, problem=problem, answers=not problem)
+
     def _first_token(self) -> str:
-        """Return why the engine is not ready yet; "" if it is well, serves its names, and generated a token."""
-        target, names = self._target(), self.served_names
-        self.found = probe.look(target)
-        if self.found.problem:
-            return self.found.problem
-        if missing := sorted(set(names) - set(self.found.served_models)):
-            return f"It serves {', '.join(self.found.served_models)}, not {', '.join(missing)}."
+        """Return why the engine that listens is not ready; "" if it serves its names and generated a token."""
+        names, served = self.served_names, self.found.served_models
+        if missing := sorted(set(names) - set(served)):
+            return f"It serves {', '.join(served)}, not {', '.join(missing)}."
         try:
-            probe.generate_token(target, names[0], seconds=TOKEN_SECONDS)
+            probe.generate_token(self._target(), names[0], seconds=TOKEN_SECONDS)
         except probe.ProbeError as error:
             return str(error)
         return ""

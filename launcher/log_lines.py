@@ -17,6 +17,7 @@ _PREFIX = re.compile(
     r"^(?:\((?:[A-Za-z_]+[^()]*?)pid=\d+\)\s*)?(?:(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) \S+ \S+ \[[^\]]*\]\s?)?"
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_ROUTE = re.compile(r"\] Route: /\S*, Methods: ")
 _HF_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}\b")
 
 Say = Callable[[Match[str]], str]
@@ -101,8 +102,8 @@ def lines(log: str) -> list[str]:
 
 
 def tail(log: str, count: int = TAIL_LINES) -> str:
-    """Return the last lines."""
-    return "\n".join(lines(log)[-count:])
+    """Return the last lines, without the fifty in which vLLM lists its routes."""
+    return "\n".join([line for line in lines(log) if not _ROUTE.search(line)][-count:])
 
 
 def phase(log: str) -> str:

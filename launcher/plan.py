@@ -154,9 +154,9 @@ def _starting(facts: Facts, seen: Observation, now: dt.datetime) -> Step:
     if seen.answers:
         return Step(move=State.READY, reason="It generated its first token.")
     if _age(facts.since, now) > facts.startup_seconds:
-        last = seen.phase or seen.problem or "its log says nothing"
+        last = seen.problem or seen.phase or "its log says nothing"
         return _fail(facts, f"Not ready after {facts.startup_seconds} s (last: {last}).", now)
-    return Step(phase=seen.trouble or seen.phase or seen.problem or "starting the process")
+    return Step(phase=seen.trouble or seen.problem or seen.phase or "starting the process")
 
 
 def _ready(facts: Facts, seen: Observation, now: dt.datetime) -> Step:

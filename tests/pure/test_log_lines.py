@@ -106,6 +106,11 @@ def test_the_tail_has_forty_lines_without_colours_and_blanks() -> None:
     assert log_lines.tail(log).splitlines() == [f"line {number}" for number in range(60, 100)]
 
 
+def test_the_tail_leaves_out_the_list_of_routes() -> None:
+    log = f"before\n{PREFIX}Route: /v1/models, Methods: GET\nafter"
+    assert log_lines.tail(log) == "before\nafter"
+
+
 def test_secrets_are_blotted_out_longest_first_and_short_words_are_left() -> None:
     text = "key=abcdefgh-and-more token hf_AbCdEfGhIjKlMnOpQr on abcdefgh"
     assert log_lines.redact(text, ["abcdefgh", "abcdefgh-and-more", "on", ""]) == (
