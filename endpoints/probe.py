@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import logging
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ TIMEOUT_SECONDS = 3.0
 TOKEN_TIMEOUT_SECONDS = 60.0
 MAX_BODY = 1_000_000  # bytes
 MAX_AT_ONCE = 256
+
+logging.getLogger("httpx").setLevel(logging.WARNING)  # else every probe is a line in the log
 
 _NO_SUCH_ROUTE = frozenset({404, 405, 501})
 
@@ -33,15 +36,23 @@ class Target:
 
 @dataclass(frozen=True)
 class Look:
-    """What a look found. `problem` is empty if the endpoint is well, else one sentence."""
+    """What a look found. `problem` is empty if the endpoint is well, else one sentence.
+
+    `listening` is False if nobody took the connection.
+    """
 
     problem: str
     served_models: tuple[str, ...] = ()
     max_model_len: int | None = None
+    listening: bool = True
 
 
 class ProbeError(Exception):
     """An engine did not do what was asked; the message says what it did instead."""
+
+
+class NothingListensError(ProbeError):
+    """Nobody took the connection."""
 
 
 def look(target: Target, *, seconds: float = TIMEOUT_SECONDS) -> Look:
@@ -71,7 +82,7 @@ async def _look_at_all(targets: Sequence[Target], seconds: float) -> list[Look]:
             try:
                 return await _look(client, target, seconds)
             except ProbeError as error:
-                return Look(problem=str(error))
+                return Look(problem=str(error), listening=not isinstance(error, NothingListensError))
 
     async with _client() as client:
         return list(await asyncio.gather(*(one(client, target) for target in targets)))
@@ -125,7 +136,7 @@ async def _ask(
                     raise ProbeError(f"{method} {response.url.path} answers more than {MAX_BODY} bytes.")
             return response.status_code, received
     except httpx.ConnectError as error:
-        raise ProbeError(f"Nothing answers at {_origin(target)}: {error}") from None
+        raise NothingListensError(f"Nothing answers at {_origin(target)}: {error}") from None
     except httpx.HTTPError as error:
         said = str(error) or type(error).__name__
         raise ProbeError(f"{method} {url.removeprefix(_origin(target))} failed: {said}") from None
