@@ -11,6 +11,17 @@ from django.urls import re_path
 
 django_application = ASGIStaticFilesHandler(get_asgi_application())
 
-from responses_api.routing import http_urlpatterns  # noqa: E402  (its models need the line above)
+from responses_api.consumers import lifespan  # noqa: E402  (its models need the line above)
+from responses_api.routing import http_urlpatterns  # noqa: E402
 
-application = ProtocolTypeRouter({"http": URLRouter([*http_urlpatterns, re_path(r"", django_application)])})
+application = ProtocolTypeRouter(
+    {
+        "http": URLRouter(
+            [
+                *http_urlpatterns,
+                re_path(r"", django_application),  # type: ignore[arg-type]  # Channels routes to applications, not views
+            ]
+        ),
+        "lifespan": lifespan,
+    }
+)

@@ -30,7 +30,7 @@ class EndpointView:
 
     id: int
     name: str
-    base_url: str
+    chat_url: str
     api_key: str
     draining: bool
     max_model_len: int | None
@@ -46,7 +46,7 @@ class ProfileView:
     created: int
     usable: Mapping[int, EndpointView]  # enabled and not unhealthy, by id
     open_to_new: Mapping[int, str]  # of those, the names of the ones that take new sessions, by id
-    pool: Mapping[int, str]  # the names of all, by id, the unusable ones too
+    unusable: Mapping[int, str]  # why the others are not: "gpu-1 is disabled"
 
     @property
     def max_model_len(self) -> int | None:
@@ -75,6 +75,7 @@ class Snapshot:
 
     profiles: Mapping[str, ProfileView]
     callers: Mapping[str, Caller]
+    endpoint_names: Mapping[int, str]
 
 
 def load() -> Snapshot:
@@ -96,22 +97,26 @@ def load() -> Snapshot:
         key.digest: Caller(key.pk, key.name, key.scope_gateway, frozenset(allowed[key.pk]), key.expires_at)
         for key in ApiKey.objects.filter(enabled=True)
     }
-    return Snapshot(profiles, callers)
+    return Snapshot(profiles, callers, {endpoint.pk: endpoint.name for endpoint in endpoints.values()})
 
 
 def _profile(profile: ConfigProfile, pool: list[Endpoint]) -> ProfileView:
-    usable = {
-        endpoint.pk: EndpointView(
-            endpoint.pk,
-            endpoint.name,
-            endpoint.base_url.rstrip("/"),
-            endpoint.api_key,
-            endpoint.draining,
-            endpoint.max_model_len,
-        )
-        for endpoint in pool
-        if endpoint.enabled and endpoint.health != Endpoint.Health.UNHEALTHY
-    }
+    usable: dict[int, EndpointView] = {}
+    unusable: dict[int, str] = {}
+    for endpoint in pool:
+        if not endpoint.enabled:
+            unusable[endpoint.pk] = f"{endpoint.name} is disabled"
+        elif endpoint.health == Endpoint.Health.UNHEALTHY:
+            unusable[endpoint.pk] = f"{endpoint.name} is unhealthy: {endpoint.health_reason or 'no reason is known'}"
+        else:
+            usable[endpoint.pk] = EndpointView(
+                id=endpoint.pk,
+                name=endpoint.name,
+                chat_url=endpoint.base_url.rstrip("/") + "/chat/completions",
+                api_key=endpoint.api_key,
+                draining=endpoint.draining,
+                max_model_len=endpoint.max_model_len,
+            )
     settings = ProfileSettings(
         name=profile.name,
         engine_model=profile.engine_model,
@@ -129,7 +134,7 @@ def _profile(profile: ConfigProfile, pool: list[Endpoint]) -> ProfileView:
         created=int(profile.created_at.timestamp()),
         usable=usable,
         open_to_new={view.id: view.name for view in usable.values() if not view.draining},
-        pool={endpoint.pk: endpoint.name for endpoint in pool},
+        unusable=unusable,
     )
 
 

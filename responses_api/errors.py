@@ -34,7 +34,7 @@ class GatewayError(Exception):
     status: int = 500
     kind: ClassVar[str] = "server_error"
     code: str | None = "server_error"
-    retry_after: int | None = None
+    retry_after: int | str | None = None  # seconds, or what an engine sent
 
     def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -189,9 +189,18 @@ class BadAnswerError(EngineError):
 class EngineRefusalError(EngineError):
     """The engine refused the request: its status, message, param and code are kept."""
 
-    def __init__(self, message: str, *, status: int, param: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: str | None = None,
+    ) -> None:
         super().__init__(message, param=param, code=code or "engine_refused")
         self.status = status
+        self.retry_after = retry_after
 
     @property
     def type(self) -> str:

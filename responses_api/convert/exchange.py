@@ -27,6 +27,10 @@ class Exchange(Protocol):
     id_prefix: ClassVar[str]
     input_param: ClassVar[str]
 
+    def __init__(self, body: bytes) -> None:
+        """Parse the request. Raises RequestError."""
+        ...
+
     @property
     def model(self) -> str:
         """The profile that the caller asks for."""

@@ -49,7 +49,7 @@ def test_a_snapshot_holds_what_the_gateway_needs() -> None:
     ConfigProfile.objects.create(name="off", enabled=False)
     good = Endpoint.objects.create(name="good", base_url="http://good/v1", api_key="secret", max_model_len=2048)
     busy = Endpoint.objects.create(name="busy", base_url="http://busy/v1", draining=True, max_model_len=1024)
-    sick = Endpoint.objects.create(name="sick", base_url="http://sick/v1", health="unhealthy", max_model_len=1)
+    sick = Endpoint.objects.create(name="sick", base_url="http://sick/v1", health="unhealthy", health_reason="refused")
     off = Endpoint.objects.create(name="off", base_url="http://off/v1", enabled=False)
     Endpoint.objects.create(name="elsewhere", base_url="http://elsewhere/v1")
     profile.endpoints.set([good, busy, sick, off])
@@ -64,7 +64,9 @@ def test_a_snapshot_holds_what_the_gateway_needs() -> None:
     view = snapshot.profiles["tiny"]
     assert set(view.usable) == {good.pk, busy.pk}
     assert view.open_to_new == {good.pk: "good"}
-    assert view.pool == {good.pk: "good", busy.pk: "busy", sick.pk: "sick", off.pk: "off"}
+    assert view.unusable == {sick.pk: "sick is unhealthy: refused", off.pk: "off is disabled"}
+    assert view.usable[good.pk].chat_url == "http://good/v1/chat/completions"
+    assert len(snapshot.endpoint_names) == 5
     assert (view.usable[good.pk].api_key, view.max_model_len, view.timeout_seconds) == ("secret", 1024, 60)
     settings = view.settings
     assert (settings.name, settings.engine_model, settings.overflow_is_error) == ("tiny", "Qwen/tiny", True)

@@ -230,7 +230,7 @@ class ScriptedVllm(UvicornThread):
         message: dict[str, Any] = {"role": "assistant", "content": "echo: " + _last_text(body), "refusal": None}
         message |= {"annotations": None, "audio": None, "function_call": None, "reasoning": None}
         finish: str | None = "stop"
-        if body.get("tools") and body.get("tool_choice") not in {None, "auto", "none"}:
+        if body.get("tools") and body.get("tool_choice") not in (None, "auto", "none"):
             choice = body["tool_choice"]
             name = body["tools"][0]["function"]["name"] if choice == "required" else choice["function"]["name"]
             call = {"id": "chatcmpl-tool-1", "type": "function", "function": {"name": name, "arguments": "{}"}}

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -81,6 +82,11 @@ class UvicornThread:
             self._loop = runner.get_loop()
             runner.run(server.serve(sockets=[listener]))
 
+    def begin_stop(self) -> None:
+        """Ask it to end, without waiting: several servers end faster side by side."""
+        if self._server:
+            self._server.should_exit = True
+
     def stop(self) -> None:
         """Finish what runs (two seconds at most), then end. Safe to repeat."""
         server, thread = self._server, self._thread
@@ -93,8 +99,9 @@ class UvicornThread:
 
     def kill(self) -> None:
         """Stop listening and drop every connection in the middle of whatever it carries. Safe to repeat."""
-        if self._server and self._loop:
-            server, dropped = self._server, threading.Event()
+        server, loop, thread = self._server, self._loop, self._thread
+        if server and loop and thread:
+            dropped = threading.Event()
 
             def crash() -> None:
                 for listening in server.servers:
@@ -103,8 +110,10 @@ class UvicornThread:
                     transport.abort()
                 dropped.set()
 
-            self._loop.call_soon_threadsafe(crash)
-            dropped.wait(timeout=START_SECONDS)
+            with suppress(RuntimeError):  # the loop has ended by itself
+                loop.call_soon_threadsafe(crash)
+                while thread.is_alive() and not dropped.wait(timeout=0.01):
+                    pass
         self.stop()
 
     def __enter__(self) -> Self:
