@@ -56,7 +56,9 @@ class Page(ModelAdmin):
     Probes and the reconciler write to the same rows at any time; saving a whole row would put back what they replaced.
     """
 
-    formfield_overrides = {models.JSONField: {"form_class": JSONObjectField, "widget": JSONObjectField.widget}}
+    formfield_overrides: "Mapping[type[models.Field[Any, Any]], Mapping[str, Any]]" = {
+        models.JSONField: {"form_class": JSONObjectField, "widget": JSONObjectField.widget},
+    }
     warn_unsaved_form = True
     # Names of buttons on a row's page. Each posts to <row>/<name>/ and calls press_<name>(request, row).
     buttons: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from unfold.decorators import display
 from endpoints.admin_pages import History, HistoryInline, badge, link, stamp
 from endpoints.models import ConfigProfile, Endpoint
 from responses_api.models import ResponseRecord, Session, SessionMove
+from responses_api.templatetags.figures import grouped
 from responses_api.verdict import ADVICE, Cause
 
 STATUS_BADGE = {
@@ -21,6 +22,12 @@ STATUS_BADGE = {
     ResponseRecord.Status.INCOMPLETE: "warning",
     ResponseRecord.Status.FAILED: "danger",
 }
+
+
+def token_counts(given: int | None, generated: int | None) -> SafeString:
+    """Return both counts on one line; a dash for one that is not known."""
+    shown = ["-" if count is None else grouped(count) for count in (given, generated)]
+    return format_html('<span class="rh-once">{} / {}</span>', *shown)
 
 
 class ProfileFilter(admin.SimpleListFilter):
@@ -83,8 +90,7 @@ class ResponseRecordAdmin(History):
         "endpoint_name",
         "shown_status",
         "shown_cause",
-        "input_tokens",
-        "output_tokens",
+        "tokens",
         "duration_ms",
     )
     list_display_links = ("shown_at", "shown_id")
@@ -135,6 +141,11 @@ class ResponseRecordAdmin(History):
         """Return the cause of an empty answer."""
         return badge(record.empty_cause, "warning") if record.empty_cause else "-"
 
+    @display(description="Tokens in / out")
+    def tokens(self, record: ResponseRecord) -> SafeString:
+        """Return the counts that the engine gave."""
+        return token_counts(record.input_tokens, record.output_tokens)
+
     @display(description="What to do")
     def advice(self, record: ResponseRecord) -> str:
         """Return what the cause means."""
@@ -168,8 +179,7 @@ class SessionAdmin(History):
         "requests",
         "empties",
         "errors",
-        "input_tokens",
-        "output_tokens",
+        "tokens",
         "moves",
     )
     list_display_links = ("shown_last", "key")
@@ -189,6 +199,11 @@ class SessionAdmin(History):
         rows: models.QuerySet[Session] = super().get_queryset(request)
         endpoint = models.Prefetch("endpoint", queryset=Endpoint.objects.defer("api_key"))
         return rows.select_related("profile", "caller").prefetch_related(endpoint)
+
+    @display(description="Tokens in / out")
+    def tokens(self, session: Session) -> SafeString:
+        """Return the sums over its answers."""
+        return token_counts(session.input_tokens, session.output_tokens)
 
     @display(description="First seen (UTC)")
     def shown_first(self, session: Session) -> SafeString | str:

@@ -75,3 +75,13 @@ def record(*, ago: timedelta = timedelta(minutes=1), at: datetime | None = None,
         "created_at": at or timezone.now() - ago,
     }
     return ResponseRecord.objects.create(**{**values, **fields})
+
+
+def text(answer: Any) -> str:
+    """Return a page as text."""
+    return str(answer.content.decode())
+
+
+def errors(answer: Any) -> dict[str, list[str]]:
+    """Return the errors of an admin page's form, by field."""
+    return {name: list(found) for name, found in answer.context["adminform"].form.errors.items()}

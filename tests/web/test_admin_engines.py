@@ -14,7 +14,7 @@ from endpoints.models import Endpoint
 from launcher.advice import NEXT_STEP, next_step
 from launcher.models import Engine, EngineEvent
 from launcher.states import Desired, State
-from tests.web.surfaces import make_endpoint, make_engine, make_user, put_in_state, signed_in
+from tests.web.surfaces import make_endpoint, make_engine, make_user, put_in_state, signed_in, text
 
 pytestmark = pytest.mark.django_db
 
@@ -43,10 +43,6 @@ def page(engine: Engine) -> str:
 
 def press(client: Client, engine: Engine, button: str, **more: Any) -> Any:
     return client.post(reverse(f"admin:launcher_engine_{button}", args=[engine.pk]), **more)
-
-
-def text(answer: Any) -> str:
-    return str(answer.content.decode())
 
 
 def test_every_state_has_a_next_step() -> None:
