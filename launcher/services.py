@@ -15,6 +15,7 @@ from launcher.states import Desired, State
 logger = logging.getLogger(__name__)
 
 RECONCILE_TASK = "launcher.reconcile_engine"
+BROKER_SECONDS = 2  # a person waits for the answer
 NUDGE_SECONDS = 60  # a worker that comes back later has no use for the message
 
 
@@ -69,7 +70,11 @@ def delete(engine: Engine) -> None:
 def nudge(engine_id: int) -> None:
     """Ask the worker to look at an engine now. If the broker does not take it, the periodic visit comes anyway."""
     try:
-        current_app.send_task(RECONCILE_TASK, [engine_id], retry=False, expires=NUDGE_SECONDS)
+        with current_app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_SECONDS)
+            current_app.send_task(
+                RECONCILE_TASK, [engine_id], connection=connection, retry=False, expires=NUDGE_SECONDS
+            )
     except (KombuError, OSError) as error:
         logger.warning("Engine %s: the broker took no message (%s); the periodic visit will come.", engine_id, error)
 
