@@ -127,7 +127,7 @@ class LocalHead:
         while len(ports) < 4:  # noqa: PLR2004  (as many as are named below)
             ports.append(processes.free_port("127.0.0.1", ports))
         argv = [
-            *(str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"),
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"),
             *("--node-ip-address=127.0.0.1", f"--port={ports[0]}", f"--ray-client-server-port={ports[1]}"),
             *("--dashboard-host=127.0.0.1", f"--dashboard-port={ports[2]}"),
             *(f"--dashboard-agent-listen-port={ports[3]}", f"--temp-dir={self._where.ray_temp}"),
