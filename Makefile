@@ -6,7 +6,7 @@ PY := .venv/bin/python
 export ENGINE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format install install-dev clean
+.PHONY: help run test check bench format install install-dev clean
 
 help: ## List every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,11 +22,14 @@ check: ## Run every static check: format, lint, types, layers, migrations
 	@$(PYTHON) controlplane/install.py --engine=none --dev
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
-	@.venv/bin/lint-imports --verbose 2>&1 | tail -40
+	@.venv/bin/lint-imports --no-logo
 	@$(PY) -m mypy
 	@ROUNDHOUSE_DATA_DIR=.venv/check $(PY) manage.py makemigrations --check --dry-run
 	@ROUNDHOUSE_DATA_DIR=.venv/check $(PY) manage.py check --fail-level WARNING
 	@$(PY) -m pytest -q tests/house
+
+bench: install-dev ## Measure the gateway's cost beside a bare relay (ARGS="--requests 10000 --in-flight 1 32 256")
+	@exec $(PY) -m bench $(ARGS)
 
 format: ## Format the code and mend what the linter can mend
 	@$(PY) -m ruff format .
