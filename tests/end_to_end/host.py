@@ -80,8 +80,8 @@ class RoundhouseHost:
         return "\n".join(f"--- {file}\n{file.read_text(errors='replace')[-3000:]}" for file in files)
 
     @property
-    def facts(self) -> dict[str, str]:
-        facts: dict[str, str] = json.loads((self.data_dir / "quickstart.json").read_text())
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = json.loads((self.data_dir / "quickstart.json").read_text())
         return facts
 
     @property

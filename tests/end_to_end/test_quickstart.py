@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import signal
 import socket
 import stat
@@ -13,11 +14,24 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.end_to_end.host import STOP_SECONDS, RoundhouseHost, pasted
+from tests.end_to_end.host import ROOT, STOP_SECONDS, RoundhouseHost, pasted
 
 Make = Callable[..., RoundhouseHost]
 
 needs_vllm = pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vLLM in this environment")
+
+
+def follow_the_readme(host: RoundhouseHost) -> None:
+    """Paste every example of the README's four uses into one shell, where `var` is the data directory."""
+    uses = (ROOT / "README.md").read_text().split("## Four uses", 1)[1].split("## Where things are", 1)[0]
+    examples = re.findall(r"```(sh|python)\n(.*?)```", uses, flags=re.DOTALL)
+    assert [language for language, _ in examples] == ["sh", "sh", "sh", "sh", "python"]
+    shell = "\necho\n".join(code for language, code in examples if language == "sh").replace("curl ", "curl --fail ")
+    for command in (["sh", "-e", "-c", shell], [sys.executable, "-c", examples[-1][1]]):
+        done = subprocess.run(
+            command, cwd=host.data_dir.parent, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
 @needs_vllm
@@ -45,6 +59,8 @@ def test_make_run_twice(host: Make) -> None:
         timeout=60,
     )
     assert python.stdout.strip()
+
+    follow_the_readme(first)
 
     assert first.stop(signal.SIGINT) < STOP_SECONDS
     assert first.leftovers() == []
