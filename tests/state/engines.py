@@ -7,11 +7,13 @@ from typing import Any
 
 from django.utils import timezone
 
-from launcher import reconcile
+from endpoints.models import Endpoint
+from launcher import places, reconcile, services
 from launcher.cluster import Cluster
 from launcher.models import Engine, default_serve_env_vars, default_serve_kwargs
 from launcher.states import State
 
+VARIABLE = "ROUNDHOUSE_ENGINE"
 STAND_IN = str(Path(__file__).resolve().parents[1] / "fakes" / "engine_python.py")
 
 
@@ -43,6 +45,27 @@ def drive(engine: Engine, cluster: Cluster, *, until: State | Callable[[Engine],
         assert time.monotonic() < deadline, f"{row.state}: {row.state_reason} ({row.phase})\n{row.log_tail}"
         time.sleep(0.03)
     return row
+
+
+def wanted(engine: Engine) -> Engine:
+    """Start the engine as people do, and return it."""
+    services.start(engine, by="test")
+    return engine
+
+
+def ready(cluster: Cluster, name: str = "tiny", **fields: Any) -> Engine:
+    """Return a new engine that is ready."""
+    return drive(wanted(make_engine(name, **fields)), cluster, until=State.READY)
+
+
+def mark(engine: Engine) -> str:
+    """Return what the processes of its current attempt carry."""
+    return places.of_this_host().mark(engine.submission_id)
+
+
+def endpoint_of(engine: Engine) -> Endpoint:
+    """Return the endpoint by which the gateway knows it."""
+    return Endpoint.objects.get(engine=engine)
 
 
 def history(engine: Engine) -> list[str]:
