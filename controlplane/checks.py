@@ -18,7 +18,7 @@ def _is_sqlite() -> bool:
 @register(Tags.compatibility)
 def check_shared_broker_on_sqlite(*, app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """E001: a broker that several hosts can share, over a database that only one host has."""
-    if not _is_sqlite() or settings.CELERY_BROKER_URL == "filesystem://":
+    if not _is_sqlite() or settings.CELERY_BROKER_URL == settings.FILE_BROKER:
         return []
     return [
         Error(
@@ -35,7 +35,7 @@ def check_file_broker_on_shared_database(
     *, app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
     """W001: a database that several hosts can share, over a broker that only one host sees."""
-    if _is_sqlite() or settings.CELERY_BROKER_URL != "filesystem://":
+    if _is_sqlite() or settings.CELERY_BROKER_URL != settings.FILE_BROKER:
         return []
     return [
         Warning(

@@ -99,13 +99,18 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "/static/"
 
-CELERY_BROKER_URL = READER.text("CELERY_BROKER_URL", "filesystem://")
+# The host means nothing to files; without one, kombu warns at every connection.
+FILE_BROKER = "filesystem://localhost"
+CELERY_BROKER_URL = READER.text("CELERY_BROKER_URL", FILE_BROKER)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "roundhouse"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TIMEZONE = TIME_ZONE
-if CELERY_BROKER_URL == "filesystem://":
+if CELERY_BROKER_URL.startswith("redis"):
+    # A nudge that cannot be delivered must not hold up the request that sent it. Seconds.
+    CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = {"socket_connect_timeout": 3}
+if CELERY_BROKER_URL == FILE_BROKER:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         # One folder in and out: the queue is shared by everything that uses this data directory.
         "data_folder_in": str(DATA_DIR.broker),

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from controlplane import settings
 from controlplane.supervisor import programs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,7 +59,7 @@ def worker(env: dict[str, str], log: Path) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ["filesystem", "redis", "rabbitmq"])
 def test_a_task_is_taken_and_done(data_dir: Path, name: str) -> None:
-    url = "filesystem://" if name == "filesystem" else os.environ.get(f"ROUNDHOUSE_TEST_{name.upper()}", "")
+    url = settings.FILE_BROKER if name == "filesystem" else os.environ.get(f"ROUNDHOUSE_TEST_{name.upper()}", "")
     if not url:
         pytest.skip(f"no {name} found; set ROUNDHOUSE_TEST_{name.upper()}")
     env = {**os.environ, "ROUNDHOUSE_DATA_DIR": str(data_dir), "CELERY_BROKER_URL": url}
@@ -69,7 +70,11 @@ def test_a_task_is_taken_and_done(data_dir: Path, name: str) -> None:
     sender = Celery(broker=url)
     if name == "filesystem":
         folder = str(data_dir / "broker")
-        sender.conf.broker_transport_options = {"data_folder_in": folder, "data_folder_out": folder}
+        sender.conf.broker_transport_options = {
+            "data_folder_in": folder,
+            "data_folder_out": folder,
+            "control_folder": f"{folder}/control",
+        }
     with worker(env, data_dir / "worker.log"):
         sender.send_task("endpoints.probe_all", queue="roundhouse", expires=60)
         deadline = time.monotonic() + 30
