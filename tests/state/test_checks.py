@@ -15,7 +15,7 @@ SQLITE = "django.db.backends.sqlite3"
         ({"ENGINE": SQLITE, "CELERY_BROKER_URL": "redis://h/0"}, {"roundhouse.E001"}),
         ({"ENGINE": POSTGRES}, {"roundhouse.W001"}),
         ({"ENGINE": POSTGRES, "CELERY_BROKER_URL": "redis://h/0"}, set()),
-        ({"ENGINE": SQLITE, "HOST": "0.0.0.0"}, {"roundhouse.W002"}),
+        ({"ENGINE": SQLITE, "HOST": "0.0.0.0", "ALLOWED_HOSTS": ["localhost"]}, {"roundhouse.W002"}),
         ({"ENGINE": SQLITE, "HOST": "0.0.0.0", "ALLOWED_HOSTS": ["example.org"]}, set()),
         (
             {"ENGINE": SQLITE, "HOST": "0.0.0.0", "ALLOWED_HOSTS": ["example.org"], "SECRET_KEY": "short"},
