@@ -145,30 +145,25 @@ def repin(asked: Repin) -> Pin | None:
 
 def record_all(cursor: CursorWrapper, rows: Sequence[Row]) -> dict[int, Pin]:
     """Write the rows and count them in their sessions; return how those sessions are bound now."""
-    cursor.executemany(INSERT_RECORD, [_record(row) for row in rows])
+    written = [values(row) for row in rows]
+    for found in written:
+        found[_CREATED_AT] = _time(found[_CREATED_AT])
+    cursor.executemany(INSERT_RECORD, written)
     counts: dict[int, list[Any]] = {}
-    for row in rows:
+    for row, found in zip(rows, written, strict=True):
         if row.session_id is None:
             continue
-        count = counts.setdefault(row.session_id, [0, 0, 0, 0, 0, row.created_at])
+        count = counts.setdefault(row.session_id, [0, 0, 0, 0, 0, None])
         count[0] += 1
         count[1] += bool(row.empty_cause)
         count[2] += row.status == ResponseRecord.Status.FAILED
         count[3] += row.input_tokens or 0
         count[4] += row.output_tokens or 0
-        count[5] = max(count[5], row.created_at)
+        count[5] = found[_CREATED_AT]
     if not counts:
         return {}
-    cursor.executemany(
-        COUNT_SESSION, [(*count[:5], _time(count[5]), session_id) for session_id, count in sorted(counts.items())]
-    )
+    cursor.executemany(COUNT_SESSION, [(*count, session_id) for session_id, count in sorted(counts.items())])
     return _endpoints(cursor, [*counts])
-
-
-def _record(row: Row) -> list[Any]:
-    found = values(row)
-    found[_CREATED_AT] = _time(row.created_at)
-    return found
 
 
 def _endpoints(cursor: CursorWrapper, session_ids: list[int]) -> dict[int, Pin]:

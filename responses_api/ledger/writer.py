@@ -4,6 +4,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 MAX_QUEUE = 10_000
 MAX_BATCH = 500
 CLOSE_SECONDS = 60
+LINGER_SECONDS = 0.002
 
 Task = PinRequest | Repin | Row
 
@@ -59,7 +61,8 @@ class Writer:
 
     def __init__(self, *, write: Callable[[Sequence[Job]], None] = commit, max_queue: int = MAX_QUEUE) -> None:
         self._write = write
-        self._queue: queue.Queue[Job | None] = queue.Queue(max_queue)
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._max_queue = max_queue
         self._thread: threading.Thread | None = None
         self._ending = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -83,17 +86,21 @@ class Writer:
             self._loop, self._ending = asyncio.get_running_loop(), False
             self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
             self._thread.start()
-        try:
-            self._queue.put_nowait(job)
-        except queue.Full:
-            raise UnavailableError("Roundhouse's database does not keep up; the ledger's queue is full.") from None
+        if self._queue.qsize() >= self._max_queue:
+            raise UnavailableError("Roundhouse's database does not keep up; the ledger's queue is full.")
+        self._queue.put(job)
 
     def _run(self) -> None:
+        looked = 0.0
         try:
             while (batch := self._next_batch()) is not None:
-                close_old_connections()
+                if time.monotonic() - looked > 1:  # this may ask the database whether the connection still lives
+                    close_old_connections()
+                    looked = time.monotonic()
                 self._settle(batch)
                 self._deliver(batch)
+                if len(batch) > 1:  # busy: let more come together. A single caller is never kept waiting.
+                    time.sleep(LINGER_SECONDS)
         finally:
             connections.close_all()
 
@@ -152,7 +159,7 @@ class Writer:
     async def close(self) -> None:
         """Write what is queued, then end the thread."""
         if self._thread is not None:
-            await asyncio.to_thread(self._queue.put, None)
+            self._queue.put(None)
             await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
             self._thread = None
 
