@@ -1,5 +1,6 @@
 """Runs Roundhouse as `make run` does, as real processes, and looks at what it leaves behind."""
 
+import contextlib
 import json
 import os
 import re
@@ -29,6 +30,15 @@ def free_port() -> int:
 
 def shared_memory() -> set[str]:
     return {file.name for file in Path("/dev/shm").iterdir() if file.name.startswith(("psm_", "sem.", "ray", "plasma"))}
+
+
+def is_mapped(name: str) -> bool:
+    """Return whether a living process uses this file of shared memory."""
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):
+            if name in maps.read_text(errors="replace"):
+                return True
+    return False
 
 
 @dataclass
@@ -139,7 +149,9 @@ class RoundhouseHost:
                 probe.bind(("127.0.0.1", self.port))
             except OSError as error:
                 found.append(f"port {self.port}: {error}")
-        found += [f"/dev/shm/{name}" for name in shared_memory() - self.shared_memory_before]
+        # What a living process has mapped is another program's: ours are gone.
+        fresh = shared_memory() - self.shared_memory_before
+        found += [f"/dev/shm/{name}" for name in fresh if not is_mapped(f"/dev/shm/{name}")]
         return found
 
     def _processes(self) -> list[psutil.Process]:

@@ -74,7 +74,7 @@ def test_make_run_twice(host: Make) -> None:
         engine = client.get("/api/v1/engines/tiny/").raise_for_status().json()
         assert time.monotonic() - begun < 15
         assert engine["desired_state"] == "running"
-        assert [model["id"] for model in client.get("/v1/models").raise_for_status().json()["data"]] == ["tiny"]
+        assert "tiny" in {model["id"] for model in client.get("/v1/models").raise_for_status().json()["data"]}
     second.wait_for_state("tiny", "starting", 60)
     assert second.stop() < STOP_SECONDS
     assert second.leftovers() == []
