@@ -53,7 +53,7 @@ def free_port() -> int:
 def uvicorn(name: str, application: str, *, key: str = "", **env: str) -> Iterator[Server]:
     """Run the application on Uvicorn, as `manage.py serve` does, until the block ends."""
     port = free_port()
-    flags = "--loop uvloop --http httptools --lifespan off --no-access-log --log-level warning --timeout-keep-alive 75"
+    flags = "--loop uvloop --http httptools --lifespan auto --no-access-log --log-level warning --timeout-keep-alive 75"
     command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), *flags.split()]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env})
     try:

@@ -32,7 +32,7 @@ class Program:
 def programs(*, host: str, port: int, workers: int, data_dir: Path) -> list[Program]:
     """Return the three programs of a Roundhouse host: the ASGI server, the Celery worker and beat."""
     web = (
-        "uvicorn controlplane.asgi:application --loop uvloop --http httptools --lifespan off --no-access-log"
+        "uvicorn controlplane.asgi:application --loop uvloop --http httptools --lifespan on --no-access-log"
         " --no-server-header --log-level warning --timeout-keep-alive 75 --timeout-graceful-shutdown 4"
     )
     # Threads: tasks wait for the network, and one process holds Ray's client once.
