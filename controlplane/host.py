@@ -8,6 +8,7 @@ import fcntl
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,8 @@ from types import FrameType
 
 import django.conf
 from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
 
 from controlplane.supervisor import Supervisor, programs
 from launcher.reconcile import shutdown_local
@@ -67,6 +70,27 @@ def check_port() -> None:
                 f"{settings.HOST}:{settings.PORT} cannot be used ({error.strerror}): "
                 f"set PORT to a free one, for example PORT={settings.PORT + 1 if settings.PORT < 65535 else 8081}."  # noqa: PLR2004
             ) from None
+
+
+def no_database(error: DatabaseError) -> str:
+    """Return one line for a database that cannot be used."""
+    said = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"the database cannot be used ({said}): check DATABASE_URL and the data directory."
+
+
+def check_database() -> None:
+    """Return if the database answers and has every migration.
+
+    Raises:
+        HostError: if it does not.
+    """
+    try:
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        raise HostError(no_database(error)) from None
+    if missing:
+        raise HostError(f"the database lacks {len(missing)} migrations: run `{sys.executable} manage.py migrate`.")
 
 
 class Host:

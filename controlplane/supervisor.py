@@ -112,6 +112,8 @@ class Supervisor:
                 continue
             if not child.due_at:
                 code = child.process.returncode if child.process else None
+                if child.process is not None:
+                    _signal_group(child.process.pid, signal.SIGKILL)  # children of the dead would keep its port
                 child.deaths = 0 if now - child.started_at > STEADY_SECONDS else child.deaths
                 pause = RESTART_PAUSES[min(child.deaths, len(RESTART_PAUSES) - 1)]
                 child.deaths += 1

@@ -8,9 +8,10 @@ import time
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from controlplane import quickstart
-from controlplane.host import Host, HostError, check_port, locked
+from controlplane.host import Host, HostError, check_port, locked, no_database
 from launcher import services
 from launcher.models import Engine
 from launcher.states import State
@@ -51,6 +52,8 @@ class Command(BaseCommand):
                         pass
         except (HostError, RuntimeError) as error:
             raise CommandError(str(error)) from None
+        except DatabaseError as error:
+            raise CommandError(no_database(error)) from None
 
     def _wait_until_ready(self, host: Host, engine: Engine) -> bool:
         """Show the launch until it ended either way; return False if the host is to stop before."""
