@@ -50,6 +50,30 @@ def test_a_program_that_dies_is_started_again_and_said_so(tmp_path: Path) -> Non
     assert "in 2 s" in said[1]
 
 
+def test_what_a_dead_program_started_dies_before_it_is_started_again(tmp_path: Path) -> None:
+    """Uvicorn's workers outlive their killed parent, and would hold the port against the next one."""
+    code = (
+        "import os, time\n"
+        "child = os.fork()\n"
+        f"if child: open({str(tmp_path / 'child')!r}, 'w').write(f'{{child}}\\n')\n"
+        "time.sleep(60)"
+    )
+    programs = supervisor(Program("web", python(code)), log_dir=tmp_path, said=[])
+    programs.start()
+    try:
+        until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text().endswith("\n"))
+        child = int((tmp_path / "child").read_text())
+        running = programs.children[0].process
+        assert running is not None
+        running.kill()
+        running.wait()
+        assert alive(child)
+        programs.tend()
+        until(lambda: not alive(child))
+    finally:
+        programs.stop()
+
+
 def test_stop_asks_first_and_the_output_is_in_the_log(tmp_path: Path) -> None:
     code = (
         "import signal, sys, time\n"
