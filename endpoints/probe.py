@@ -20,6 +20,7 @@ TIMEOUT_SECONDS = 3.0
 TOKEN_TIMEOUT_SECONDS = 60.0
 MAX_BODY = 1_000_000  # bytes
 MAX_AT_ONCE = 256
+MAX_SAID = 200  # characters
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # else every probe is a line in the log
 
@@ -172,7 +173,7 @@ def _origin(target: Target) -> str:
 def _object(body: bytes, path: str) -> dict[str, Any]:
     try:
         found = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise ProbeError(f"/v1{path} answers something else than a JSON object.")
@@ -183,16 +184,20 @@ def _read_models(body: bytes) -> Look:
     rows = _object(body, "/models").get("data")
     if not isinstance(rows, list):
         raise ProbeError("GET /v1/models answers without a list of models.")
-    models = [row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
-    lengths = [length for row in models if isinstance(length := row.get("max_model_len"), int) and 0 < length < 2**31]
+    # Printable: PostgreSQL takes neither NUL nor half of a surrogate pair, and one such name would end the whole round.
+    models = [
+        row for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str) and row["id"].isprintable()
+    ]
+    lengths = [length for row in models if type(length := row.get("max_model_len")) is int and 0 < length < 2**31]
     return Look("", tuple(row["id"] for row in models), min(lengths, default=None))
 
 
 def _message(body: bytes) -> str:
-    """Return what the engine says went wrong, in at most 200 characters."""
+    """Return what the engine says went wrong, in at most MAX_SAID printable characters."""
     text = body.decode(errors="replace")
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         found = json.loads(body)
         error = found.get("error", found) if isinstance(found, dict) else found
         text = str(error.get("message", error) if isinstance(error, dict) else error)
-    return text.strip()[:200] or "no message"
+    text = "".join(letter for letter in text[:MAX_SAID] if letter.isprintable())
+    return text.strip() or "no message"

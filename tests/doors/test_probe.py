@@ -98,6 +98,7 @@ def test_without_a_list_of_models_the_health_route_is_proof() -> None:
         ({"/health": (200, b""), "/v1/models": (200, b"<html>")}, "something else than a JSON object"),
         ({"/health": (200, b""), "/v1/models": (200, b"\xff\xfe")}, "something else than a JSON object"),
         ({"/health": (200, b""), "/v1/models": (200, [1])}, "something else than a JSON object"),
+        ({"/health": (200, b""), "/v1/models": (200, b"[" * 100_000)}, "something else than a JSON object"),
         ({"/health": (200, b""), "/v1/models": (200, {"data": 3})}, "without a list of models"),
         ({"/health": (200, b"x" * 1_000_001)}, "GET /health answers more than 1000000 bytes."),
     ],
@@ -110,9 +111,11 @@ def test_every_wrong_answer_is_a_sentence(answers: dict[str, tuple[int, object]]
 
 
 def test_odd_rows_in_the_list_of_models_are_left_out() -> None:
-    rows = [{"id": "a", "max_model_len": "2048"}, {"id": 3}, "x", {"id": "b", "max_model_len": -1}, None]
+    unstorable = [{"id": "a\x00"}, {"id": "\ud800"}]
+    odd = [{"id": "b", "max_model_len": -1}, {"id": "c", "max_model_len": True}, {"id": 3}, "x", None]
+    rows = [{"id": "a", "max_model_len": "2048"}, *unstorable, *odd]
     with server(routes({"/health": (200, b""), "/v1/models": (200, {"data": rows})})) as url:
-        assert look(Target(url, "")) == Look("", ("a", "b"), None)
+        assert look(Target(url, "")) == Look("", ("a", "b", "c"), None)
 
 
 def test_the_key_goes_out_as_a_bearer_token() -> None:
@@ -206,6 +209,8 @@ def test_a_token_is_generated_one_way_or_the_other(answers: dict[str, tuple[int,
         ({}, "POST /v1/chat/completions answers HTTP 404"),
         ({"/v1/completions": (500, {"error": {"message": "CUDA error"}})}, "answers HTTP 500: CUDA error"),
         ({"/v1/completions": (500, {"error": "plain"})}, "HTTP 500: plain"),
+        ({"/v1/completions": (500, {"error": "n\x00u\nl"})}, "HTTP 500: nul"),
+        ({"/v1/completions": (500, b"[" * 100_000)}, "HTTP 500: [[["),
         ({"/v1/completions": (500, b"x" * 500)}, "HTTP 500: " + "x" * 200),
         ({"/v1/completions": (500, b"")}, "HTTP 500: no message"),
         ({"/v1/completions": (200, {"choices": []})}, "without a choice"),
