@@ -76,7 +76,12 @@ class Upstream:
                 url, data=body, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
                 return UpstreamAnswer(response.status, await self._read(response), response.headers)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
+        except (
+            aiohttp.ClientConnectorError,
+            aiohttp.ConnectionTimeoutError,
+            aiohttp.InvalidURL,
+            UnicodeError,
+        ) as error:
             raise ConnectError(f"The engine cannot be reached: {_say(error)}") from error
         except TimeoutError as error:
             raise EngineTimeoutError(f"The engine did not answer within {timeout_seconds:g} seconds.") from error
@@ -103,6 +108,12 @@ class Upstream:
 
 def _say(error: Exception) -> str:
     """Return what happened in the system's words, without the engine's address: callers see this."""
+    if isinstance(error, (aiohttp.InvalidURL, UnicodeError)):
+        return "its address cannot be used"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "its answer was cut off or garbled"
+    if isinstance(error, aiohttp.ClientResponseError):
+        return f"its answer is not HTTP ({error.message.partition(':')[0]})"
     cause = getattr(error, "os_error", None) or error
     if isinstance(cause, OSError):
         if cause.errno and cause.errno > 0:
