@@ -136,7 +136,7 @@ class ErrorDetail(msgspec.Struct):
 
 
 _responses_decoder = msgspec.json.Decoder(ResponsesRequest)
-_object_decoder = msgspec.json.Decoder(dict[str, Any])
+object_decoder = msgspec.json.Decoder(dict[str, Any])
 _any_decoder = msgspec.json.Decoder()
 completion_decoder = msgspec.json.Decoder(ChatCompletion)
 
@@ -156,7 +156,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     Raises:
         RequestError: if it is something else.
     """
-    return _decode(_object_decoder, body)
+    return _decode(object_decoder, body)
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

@@ -130,7 +130,7 @@ class ChatExchange:
         """Return the engine's answer under the gateway's id and the profile's name."""
         completion = generation.decode(raw)
         said = generation.read(completion, split_thoughts=settings.uses_reasoning_parser, new_id=stamp.new_id)
-        body = wire.json_object(raw)
+        body = generation.whole(raw)
         body["id"], body["model"] = stamp.response_id, settings.name
         if settings.uses_reasoning_parser:
             chat.tag_thoughts(body)

@@ -6,13 +6,15 @@ finish reason is an ordinary end.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from responses_api import wire
 from responses_api.convert import think
 from responses_api.errors import BadAnswerError
+
+T = TypeVar("T")
 
 # Makes an id of a prefix: "fc" -> "fc_3f…".
 IdMaker = Callable[[str], str]
@@ -57,13 +59,26 @@ def decode(raw: bytes) -> wire.ChatCompletion:
     Raises:
         BadAnswerError: if it is no chat completion.
     """
-    try:
-        completion = wire.completion_decoder.decode(raw)
-    except (ValueError, RecursionError) as error:
-        raise BadAnswerError(f"The engine's answer is not a chat completion: {error}") from None
+    completion = _decoded(wire.completion_decoder, raw)
     if not completion.choices:
         raise BadAnswerError("The engine's answer has no choices.")
     return completion
+
+
+def whole(raw: bytes) -> dict[str, Any]:
+    """Return all that a completion holds, fields included that `decode` passes unread.
+
+    Raises:
+        BadAnswerError: if one of those is no JSON.
+    """
+    return _decoded(wire.object_decoder, raw)
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], raw: bytes) -> T:
+    try:
+        return decoder.decode(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadAnswerError(f"The engine's answer is not a chat completion: {error}") from None
 
 
 def read(completion: wire.ChatCompletion, *, split_thoughts: bool, new_id: IdMaker) -> Generation:

@@ -8,7 +8,7 @@ import pytest
 from responses_api.convert.exchange import ChatExchange
 from responses_api.convert.profile import ProfileSettings
 from responses_api.convert.resource import Stamp
-from responses_api.errors import RequestError
+from responses_api.errors import BadAnswerError, RequestError
 
 PLAIN = ProfileSettings(name="p", engine_model="engine-model")
 INLINE = ProfileSettings(name="p", engine_model="engine-model", uses_reasoning_parser=False)
@@ -109,3 +109,10 @@ def test_the_empty_answer_has_the_form_that_rollout_harnesses_know() -> None:
     body = msgspec.json.decode(raw)
     assert body["choices"][0]["message"] == {"role": "assistant", "content": None, "tool_calls": None}
     assert (body["choices"][0]["finish_reason"], body["usage"]) == ("length", None)
+
+
+@pytest.mark.parametrize("unread", [b'"\xff"', b"[" * 5000 + b"]" * 5000])
+def test_a_field_that_cannot_be_read_is_the_engines_fault(unread: bytes) -> None:
+    exchange = ChatExchange(msgspec.json.encode({"model": "p", "messages": [HI]}))
+    with pytest.raises(BadAnswerError):
+        exchange.answer(b'{"x": ' + unread + b', "choices": [{"message": {"content": "hi"}}]}', PLAIN, STAMP)
