@@ -31,9 +31,13 @@ class StrictDecoder(json.JSONDecoder):
             JSONDecodeError: for all that is wrong; brackets without end are, too.
         """
         try:
-            return super().decode(s, *rest)
+            found = super().decode(s, *rest)
+            json.dumps(found, ensure_ascii=False).encode()
         except RecursionError:
             raise JSONDecodeError("it is nested too deeply", s, 0) from None
+        except UnicodeEncodeError:
+            raise JSONDecodeError("half of a surrogate pair is no character", s, 0) from None
+        return found
 
     @staticmethod
     def _constant(name: str) -> float:

@@ -36,6 +36,10 @@ def validate_json_object(value: object) -> None:
         raise ValidationError(f"This is nested too deeply: {MAX_JSON_DEPTH} levels are allowed.")
     if "\\u0000" in json.dumps(value):
         raise ValidationError("A database stores no null characters (\\u0000).")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValidationError("Half of a surrogate pair (\\ud800 to \\udfff) is no character.") from None
 
 
 def _depth(value: object) -> int:

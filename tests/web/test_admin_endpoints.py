@@ -178,6 +178,7 @@ def test_an_empty_pool_is_said(root: Client) -> None:
         ('{"a": NaN}', "NaN"),
         ('{"a": 1, "a": 2}', "twice"),
         ('{"a": "\\u0000"}', "null characters"),
+        ('{"a": "\\ud800"}', "surrogate pair"),
         ("[" * 100_000, "nested too deeply"),
         ('{"a": ' * 60 + "1" + "}" * 60, "nested too deeply"),
     ],
