@@ -38,7 +38,13 @@ class Job:
 
 
 def commit(jobs: Sequence[Job]) -> None:
-    """Do the jobs' tasks in one transaction and set their results. Re-pins are rare and have one each."""
+    """Do the jobs' tasks in one transaction and set their results. Re-pins are rare and have one each.
+
+    Re-pins come first: they may be done twice. A row must not be, so nothing that can fail comes after its commit.
+    """
+    for job in jobs:
+        if isinstance(job.task, Repin):
+            job.result = statements.repin(job.task)
     pins = [(job, task) for job in jobs if isinstance(task := job.task, PinRequest)]
     records = [(job, task) for job in jobs if isinstance(task := job.task, Row)]
     if pins or records:
@@ -51,9 +57,6 @@ def commit(jobs: Sequence[Job]) -> None:
                 bound = statements.record_all(cursor, [task for _, task in records])
                 for job, row in records:
                     job.result = bound.get(row.session_id) if row.session_id else None
-    for job in jobs:
-        if isinstance(job.task, Repin):
-            job.result = statements.repin(job.task)
 
 
 class Writer:

@@ -16,7 +16,7 @@ from django.db import OperationalError, connection, connections, transaction
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 from responses_api.errors import UnavailableError
 from responses_api.ledger import Ledger, Pin, Place, Row
-from responses_api.ledger.rows import COLUMNS
+from responses_api.ledger.rows import COLUMNS, Repin
 from responses_api.ledger.writer import Job, Writer, commit
 from responses_api.models import PoolTurn, ResponseRecord, Session, SessionMove
 
@@ -301,6 +301,32 @@ def test_a_database_that_comes_back_is_used_again() -> None:
 
     run(work, Ledger(writer=Writer(write=flaky)))
     assert ResponseRecord.objects.get().response_id == "resp_2"
+
+
+def test_a_batch_may_be_written_again_wherever_the_database_went_away(
+    profile: ConfigProfile, pool: dict[int, str], caller: ApiKey
+) -> None:
+    class AwayOnce(dict[int, str]):
+        asked = 0
+
+        def __len__(self) -> int:
+            self.asked += 1
+            if self.asked == 1:
+                raise OperationalError("the database is away")
+            return super().__len__()
+
+    place = Place(profile.pk, caller.pk, "moving")
+    session = Session.objects.create(
+        profile=profile, caller=caller, key=place.key, endpoint_id=min(pool), created_at=NOW, last_seen_at=NOW
+    )
+    others = AwayOnce({max(pool): "b"})
+    batch = [Job(row(1, session.pk)), Job(Repin(place, session.pk, min(pool), "a", others, "dead", NOW))]
+    with pytest.raises(OperationalError):
+        commit(batch)
+    commit(batch)
+    assert [job.result for job in batch] == [Pin(session.pk, max(pool))] * 2
+    session.refresh_from_db()
+    assert (session.requests, session.moves, ResponseRecord.objects.count()) == (1, 1, 1)
 
 
 def test_a_locked_database_is_waited_for() -> None:
