@@ -219,15 +219,17 @@ def _move(attempt: Attempt, step: Step, new: State, now: dt.datetime) -> bool:
 
 
 def _register(attempt: Attempt, now: dt.datetime) -> None:
-    """Show the engine to the gateway: as an endpoint, in the pools of its profiles."""
+    """Show the engine to the gateway: as an endpoint, in the pools of its profiles. Nobody's endpoint is left over."""
     engine = attempt.engine
-    endpoint = register_engine_endpoint(
-        engine.endpoint_id,
-        name=engine.name,
-        base_url=engine.base_url,
-        api_key=engine.api_key,
-        found=attempt.found,
-        profiles=engine.profiles.all(),
-        now=now,
-    )
-    transitions.own(engine, endpoint.pk)
+    with transaction.atomic():
+        endpoint = register_engine_endpoint(
+            engine.endpoint_id,
+            name=engine.name,
+            base_url=engine.base_url,
+            api_key=engine.api_key,
+            found=attempt.found,
+            profiles=engine.profiles.all(),
+            now=now,
+        )
+        if not transitions.own(engine, endpoint.pk):
+            transaction.set_rollback(True)

@@ -76,8 +76,8 @@ def note(engine: Engine, *, phase: str) -> bool:
 
 
 def own(engine: Engine, endpoint_id: int) -> bool:
-    """Remember which endpoint is the engine's."""
-    return _write(engine, {"endpoint_id": endpoint_id})
+    """Remember which endpoint is the engine's. Return False if another process gave it one first."""
+    return _write(engine, {"endpoint_id": endpoint_id}, endpoint_id=engine.endpoint_id)
 
 
 def _write(engine: Engine, changes: dict[str, Any], **more: Any) -> bool:

@@ -12,7 +12,8 @@ from django.db import connection
 from django.utils import timezone
 
 from endpoints.models import Endpoint
-from launcher import processes, reconcile, services
+from launcher import places, processes, reconcile, services
+from launcher.attempt import Attempt
 from launcher.cluster import SubmitError
 from launcher.models import Engine
 from launcher.states import Desired, State
@@ -210,6 +211,15 @@ def test_a_hung_engine_fails_after_a_while_and_is_ended(cluster: FakeCluster) ->
     assert reconcile.reconcile_engine(engine.pk, cluster, now=later) is True
     drive(engine, cluster, until=lambda row: not processes.marked(VARIABLE, mark(row)))
     assert Engine.objects.get().state == State.FAILED
+
+
+def test_two_that_bring_an_endpoint_back_leave_no_second_one(cluster: FakeCluster) -> None:
+    engine = ready(cluster)
+    endpoint_of(engine).delete()
+    rows = [Engine.objects.get(pk=engine.pk) for _ in range(2)]  # as two hosts hold it
+    for row in rows:
+        reconcile._register(Attempt(row, cluster, places.of_this_host()), timezone.now())
+    assert Endpoint.objects.get() == endpoint_of(engine)
 
 
 def test_an_endpoint_that_was_deleted_comes_back(cluster: FakeCluster) -> None:
