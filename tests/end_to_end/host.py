@@ -17,6 +17,8 @@ from typing import Any
 import httpx
 import psutil
 
+from launcher.places import Places
+
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 20.0  # what is promised for Ctrl-C
 
@@ -149,18 +151,30 @@ class RoundhouseHost:
                 probe.bind(("127.0.0.1", self.port))
             except OSError as error:
                 found.append(f"port {self.port}: {error}")
+        if self._places.temp.exists():
+            found.append(f"directory {self._places.temp}")
         # What a living process has mapped is another program's: ours are gone.
         fresh = shared_memory() - self.shared_memory_before
         found += [f"/dev/shm/{name}" for name in fresh if not is_mapped(f"/dev/shm/{name}")]
         return found
 
+    @property
+    def _places(self) -> Places:
+        root = self.data_dir.resolve()
+        return Places(root=root, logs=root / "engine-logs")
+
     def _processes(self) -> list[psutil.Process]:
+        """Return what names the data directory or carries its mark, as all of Ray and of vLLM must."""
         found = []
+        identity = self._places.identity
         for process in psutil.process_iter():
             try:
                 env = process.environ()
-                mine = env.get("ROUNDHOUSE_DATA_DIR") == str(self.data_dir) or str(self.data_dir) in " ".join(
-                    process.cmdline()
+                mine = (
+                    env.get("ROUNDHOUSE_DATA_DIR") == str(self.data_dir)
+                    or str(self.data_dir) in " ".join(process.cmdline())
+                    or env.get("ROUNDHOUSE_RAY") == identity
+                    or env.get("ROUNDHOUSE_ENGINE", "").startswith(f"{identity}/")
                 )
             except psutil.Error:
                 continue
