@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
+from endpoints.models import Endpoint
 from launcher import command
 from launcher.models import Engine
 from launcher.states import Desired, State
@@ -61,10 +62,10 @@ def delete(engine: Engine) -> None:
         row = idle.select_for_update().first()
         if row is None:
             raise EngineBusyError(f"Engine {engine.name} is not stopped. Stop it first, and wait until it is.")
-        endpoint = row.endpoint
+        owned = Endpoint.objects.defer("api_key").filter(engine=row).first()  # its key may be unreadable
         row.delete()
-        if endpoint is not None:
-            endpoint.delete()
+        if owned is not None:
+            owned.delete()
 
 
 def nudge(engine_id: int) -> None:

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from django.db import close_old_connections, connections
 
+from endpoints import queries
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 from responses_api.convert.profile import ProfileSettings, settings_of_gateway_removed
 from responses_api.errors import UnavailableError
@@ -88,9 +89,13 @@ def load() -> Snapshot:
     allowed: dict[int, list[int]] = defaultdict(list)
     for key_id, profile_id in ApiKey.profiles.through.objects.values_list("apikey_id", "configprofile_id"):
         allowed[key_id].append(profile_id)
-    endpoints = {endpoint.pk: endpoint for endpoint in Endpoint.objects.all()}
+    rows = queries.with_keys(Endpoint.objects.all())
+    endpoints = {row.pk: row for row, _ in rows}
+    endpoint_keys = {row.pk: key for row, key in rows}
     profiles = {
-        profile.name: _profile(profile, [endpoints[pk] for pk in sorted(pools[profile.pk]) if pk in endpoints])
+        profile.name: _profile(
+            profile, [endpoints[pk] for pk in sorted(pools[profile.pk]) if pk in endpoints], endpoint_keys
+        )
         for profile in ConfigProfile.objects.filter(enabled=True)
     }
     callers = {
@@ -100,7 +105,7 @@ def load() -> Snapshot:
     return Snapshot(profiles, callers, {endpoint.pk: endpoint.name for endpoint in endpoints.values()})
 
 
-def _profile(profile: ConfigProfile, pool: list[Endpoint]) -> ProfileView:
+def _profile(profile: ConfigProfile, pool: list[Endpoint], endpoint_keys: Mapping[int, str | None]) -> ProfileView:
     usable: dict[int, EndpointView] = {}
     unusable: dict[int, str] = {}
     for endpoint in pool:
@@ -108,12 +113,14 @@ def _profile(profile: ConfigProfile, pool: list[Endpoint]) -> ProfileView:
             unusable[endpoint.pk] = f"{endpoint.name} is disabled"
         elif endpoint.health == Endpoint.Health.UNHEALTHY:
             unusable[endpoint.pk] = f"{endpoint.name} is unhealthy: {endpoint.health_reason or 'no reason is known'}"
+        elif (api_key := endpoint_keys[endpoint.pk]) is None:
+            unusable[endpoint.pk] = f"{endpoint.name} has a key that cannot be decrypted: set it anew"
         else:
             usable[endpoint.pk] = EndpointView(
                 id=endpoint.pk,
                 name=endpoint.name,
                 chat_url=endpoint.base_url.rstrip("/") + "/chat/completions",
-                api_key=endpoint.api_key,
+                api_key=api_key,
                 draining=endpoint.draining,
                 max_model_len=endpoint.max_model_len,
             )

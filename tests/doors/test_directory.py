@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 from django.db import OperationalError, connections
+from pytest_django import Settings
 
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 from responses_api.directory import Directory, Snapshot, load
@@ -77,6 +78,19 @@ def test_a_snapshot_holds_what_the_gateway_needs() -> None:
     assert snapshot.callers[anybody.digest].may_use(view)
     assert not snapshot.callers[narrow.digest].may_use(view)
     assert not snapshot.callers[narrow.digest].may_call
+
+
+def test_a_key_that_cannot_be_decrypted_takes_its_endpoint_alone_out(settings: Settings) -> None:
+    ours, settings.SECRET_KEY = settings.SECRET_KEY, "another" * 8
+    locked = Endpoint.objects.create(name="locked", base_url="http://locked/v1", api_key="secret")
+    settings.SECRET_KEY = ours
+    good = Endpoint.objects.create(name="good", base_url="http://good/v1", api_key="secret")
+    ConfigProfile.objects.create(name="tiny").endpoints.set([locked, good])
+
+    view = load().profiles["tiny"]
+
+    assert list(view.usable) == [good.pk]
+    assert view.unusable == {locked.pk: "locked has a key that cannot be decrypted: set it anew"}
 
 
 def test_an_edit_is_seen_within_about_a_second() -> None:

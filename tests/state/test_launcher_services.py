@@ -3,7 +3,7 @@ import logging
 import pytest
 from celery import Celery
 from django.db import transaction
-from pytest_django import DjangoCaptureOnCommitCallbacks
+from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from controlplane.celery import app
 from endpoints.models import Endpoint
@@ -87,6 +87,14 @@ def test_only_a_stopped_engine_is_deleted_and_its_endpoint_with_it() -> None:
     services.delete(engine)
     assert not Engine.objects.exists()
     assert list(Endpoint.objects.all()) == [other]
+
+
+def test_an_engine_is_deleted_though_its_endpoints_key_cannot_be_decrypted(settings: Settings) -> None:
+    ours, settings.SECRET_KEY = settings.SECRET_KEY, "another" * 8
+    engine = make_engine(endpoint=Endpoint.objects.create(name="tiny", base_url="http://h/v1", api_key="secret"))
+    settings.SECRET_KEY = ours
+    services.delete(Engine.objects.get(pk=engine.pk))
+    assert not Endpoint.objects.exists()
 
 
 def test_a_wish_that_is_rolled_back_nudges_nobody(

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from endpoints.models import ConfigProfile, Endpoint
 from endpoints.probe import Look
@@ -66,6 +67,17 @@ def test_every_enabled_endpoint_of_no_engine_is_looked_at(models_url: str) -> No
     assert found["dead"].probe_failures == 2
     assert found["off"].last_probe_at is None
     assert found["well"].last_probe_at is not None
+
+
+def test_a_key_that_cannot_be_decrypted_stops_no_other_probe(settings: Settings) -> None:
+    ours, settings.SECRET_KEY = settings.SECRET_KEY, "another" * 8
+    Endpoint.objects.create(name="locked", base_url="http://127.0.0.1:9/v1", api_key="secret")
+    settings.SECRET_KEY = ours
+    Endpoint.objects.create(name="dead", base_url="http://127.0.0.1:9/v1", api_key="secret")
+    probe_all()
+    reasons = dict(Endpoint.objects.values_list("name", "health_reason"))
+    assert reasons["locked"] == "Its API key cannot be decrypted: set it anew."
+    assert reasons["dead"].startswith("Nothing answers")
 
 
 def test_no_endpoints_is_no_error() -> None:
