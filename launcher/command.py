@@ -60,8 +60,8 @@ REPEATED = frozenset({"middleware"})
 # asyncio sleeps that long between two lines of statistics, which is never; 0 would mean the default of ten seconds.
 NO_STATS_SECONDS = "1000000000"
 
-_ARGUMENT = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]*$")
-_VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+_ARGUMENT = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})")
 
 
@@ -184,7 +184,7 @@ def _kwargs_problems(kwargs: object) -> list[str]:
     found: list[str] = []
     seen: dict[str, str] = {}
     for name, value in kwargs.items():
-        if not isinstance(name, str) or not _ARGUMENT.match(name):
+        if not isinstance(name, str) or not _ARGUMENT.fullmatch(name):
             found.append(f"{name!r} is not an argument's name: write it without dashes in front, as in max_model_len.")
             continue
         key = canonical(name)
@@ -210,7 +210,7 @@ def _env_problems(env_vars: object) -> list[str]:
         return ['Give a JSON object of texts, for example {"VLLM_RAY_DP_PACK_STRATEGY": "strict"}.']
     found: list[str] = []
     for name, value in env_vars.items():
-        if not isinstance(name, str) or not _VARIABLE.match(name):
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             found.append(f"{name!r} is not a variable's name: use letters, digits and _, not beginning with a digit.")
         elif fix := REFUSED_ENV_VARS.get(name):
             found.append(f"{name} cannot be set: {fix}.")

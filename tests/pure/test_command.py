@@ -181,6 +181,7 @@ def test_an_injected_variable_is_refused(name: str) -> None:
         ({"seed": float("nan")}, "seed must be"),
         ({"seed": object()}, "seed must be"),
         ({"chat_template": "a\0b"}, "without NUL"),
+        ({"port\n": 1}, "is not an argument's name"),
         ({"Port": 1}, "Port cannot be set"),
         ({"port.x": 1}, "port.x cannot be set"),
     ],
@@ -195,6 +196,7 @@ def test_arguments_that_cannot_be_passed_on_are_named(kwargs: dict[str, Any], wo
     [
         ({"1X": "a"}, "'1X' is not a variable's name"),
         ({"A-B": "a"}, "is not a variable's name"),
+        ({"VLLM_API_KEY\n": "a"}, "is not a variable's name"),
         ({"X": 1}, 'write "1" in quotes'),
         ({"X": "a\0"}, "NUL"),
         ({"X": "/a:$PATH"}, "X holds $PATH, which Ray would replace"),
