@@ -7,7 +7,7 @@ from django.db import models
 
 from endpoints.models import ConfigProfile, Endpoint, validate_json_object
 from endpoints.secrets import SecretField
-from launcher.states import MEANING, Desired, State
+from launcher.states import Desired, State
 
 engine_name_validator = RegexValidator(
     r"^[a-z0-9][a-z0-9-]*$", "Use small letters, digits and -, beginning with a letter or a digit."
@@ -134,11 +134,6 @@ class Engine(models.Model):
         if self.desired_state == Desired.RUNNING:
             return self.state == State.READY
         return self.state == State.STOPPED
-
-    @property
-    def state_meaning(self) -> str:
-        """The state in a sentence."""
-        return MEANING[State(self.state)]
 
 
 class EngineEvent(models.Model):
