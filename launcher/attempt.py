@@ -89,7 +89,9 @@ class Attempt:
                 env_vars=engine.vllm_serve_env_vars,
             )
         )
-        return JobSpec(engine.submission_id, built.argv, {**built.env, **processes.environment(*self.mark)})
+        secrets = {name: value for name, value in built.env.items() if _SECRET_NAME.search(name)}
+        env = {name: value for name, value in built.env.items() if name not in secrets}
+        return JobSpec(engine.submission_id, built.argv, env | processes.environment(*self.mark), secrets)
 
     def observe(self, now: dt.datetime) -> Observation:
         """Return what is seen of it. What a state has no use for is not looked at."""

@@ -10,7 +10,7 @@
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -53,11 +53,16 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobSpec:
-    """A command to run once, under an id of our choosing. No value of `env` holds `$name`: Ray would replace it."""
+    """A command to run once, under an id of our choosing. No value of `env` holds `$name`: Ray would replace it.
+
+    `secrets` are variables as well, which go to the command and to nobody else where the cluster can do that: on a
+    local one. Processes that Ray starts for the command inherit `env` alone there.
+    """
 
     submission_id: str
     argv: Sequence[str]
     env: Mapping[str, str]
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

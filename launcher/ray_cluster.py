@@ -78,13 +78,16 @@ class RayCluster:
         """Run the job; False if the cluster has or had it."""
         # The tools that vLLM calls (ninja, …) are those of its own environment.
         tools = shlex.quote(str(Path(job.argv[0]).parent))
+        entrypoint, env = f'PATH={tools}:"$PATH" exec {shlex.join(job.argv)}', {**job.env, **job.secrets}
+        if self.local and job.secrets:
+            # Ray puts a job's variables on the command line of the process that prepares it, and into its own logs.
+            secrets = shlex.quote(str(self._head.keep_secrets(job)))
+            entrypoint, env = f". {secrets} && rm -f {secrets} && {entrypoint}", dict(job.env)
         try:
             client = self._client()
             _ask(
                 lambda: client.submit_job(
-                    entrypoint=f'PATH={tools}:"$PATH" exec {shlex.join(job.argv)}',
-                    submission_id=job.submission_id,
-                    runtime_env={"env_vars": dict(job.env)},
+                    entrypoint=entrypoint, submission_id=job.submission_id, runtime_env={"env_vars": env}
                 )
             )
         except _NotRunningError:

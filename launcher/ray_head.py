@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from launcher import processes
-from launcher.cluster import ClusterStartError, ClusterStartingError
+from launcher.cluster import ClusterStartError, ClusterStartingError, JobSpec
 from launcher.places import PlaceError, Places
 
 MARK_VARIABLE = "ROUNDHOUSE_RAY"
@@ -73,6 +74,16 @@ class LocalHead:
     def job_log(self, submission_id: str) -> str:
         """Return the end of a job's log. The file is there even when the head is gone, until the next one starts."""
         return _last_bytes(self._where.ray_temp / "session_latest" / "logs" / f"job-driver-{submission_id}.log")
+
+    def keep_secrets(self, job: JobSpec) -> Path:
+        """Return a shell script that puts the job's secrets into its environment; its owner alone can read it.
+
+        Raises:
+            PlaceError, OSError: if it cannot be written.
+        """
+        script = self._where.make_temp(job.submission_id) / "secrets.sh"
+        _write_private(script, "".join(f"export {name}={shlex.quote(value)}\n" for name, value in job.secrets.items()))
+        return script
 
     def ensure(self, answers: Callable[[Head], bool]) -> None:
         """Return once the head answers; start one if none does. Processes that race start one.

@@ -1,10 +1,12 @@
 """What every cluster must do: run for the fake and for a real Ray head on this machine."""
 
 import os
+import shutil
 import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,9 +31,11 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeCluster]:
 @pytest.fixture(scope="module")
 def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
     folder = tmp_path_factory.mktemp("ray")
-    cluster = RayCluster("", LocalHead(folder, Places(root=folder, logs=folder / "logs")))
+    where = Places(root=folder, logs=folder / "logs")
+    cluster = RayCluster("", LocalHead(folder, where))
     yield cluster
     cluster.shutdown()
+    shutil.rmtree(where.temp, ignore_errors=True)  # what the reconciler removes with an attempt
 
 
 @pytest.fixture(params=["fake", "ray"])
@@ -101,6 +105,13 @@ def test_a_job_runs_with_its_environment_and_its_log_is_kept(cluster: Cluster) -
     assert cluster.submit(job) is True
     assert end_of(cluster, job) == JobView(JobState.SUCCEEDED, cluster.view(job.submission_id).message, 0)
     assert "hello a b $ '\"\nbye\n" in cluster.log(job.submission_id)
+
+
+def test_a_jobs_secrets_are_in_its_environment(cluster: Cluster) -> None:
+    job = replace(python("import os; print(os.environ['X'], os.environ['Y'])", X="a"), secrets={"Y": "b $ '\"\n"})
+    cluster.submit(job)
+    assert end_of(cluster, job).state == JobState.SUCCEEDED
+    assert "a b $ '\"\n" in cluster.log(job.submission_id)
 
 
 @pytest.mark.parametrize("word", ["a b", "it's", '"', "$HOME", "a\nb", "*", "", "é", '--x={"a": 1}', "`id`;exit 1"])

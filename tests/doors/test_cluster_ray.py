@@ -61,6 +61,48 @@ def marked(folder: Path) -> list[processes.ProcessView]:
     return processes.marked(MARK_VARIABLE, places_of(folder).identity)
 
 
+@contextlib.contextmanager
+def command_lines_watched(word: str) -> Iterator[list[str]]:
+    """Yield a list of the command lines in which the word shows up, as any user of the machine could see them."""
+    seen: list[str] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.02):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with contextlib.suppress(OSError):
+                    if word in (line := file.read_text(errors="replace")):
+                        seen.append(line)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
+
+
+def test_a_secret_is_in_nobodys_command_line_and_in_no_log(folder: Path) -> None:
+    cluster, where = cluster_in(folder), places_of(folder)
+    ensure(cluster)
+    secret, plain = "s3cret-of-the-engine", "seen-by-everyone"
+    job = JobSpec("engine-1-1", [sys.executable, "-c", "import time; time.sleep(1)"], {"X": plain}, {"Y": secret})
+    with command_lines_watched(secret) as seen, command_lines_watched(plain) as watched:
+        cluster.submit(job)
+        deadline = time.monotonic() + 30
+        while cluster.view("engine-1-1").state.active:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    assert cluster.view("engine-1-1").state == JobState.SUCCEEDED
+    assert watched  # Ray does show a job's plain variables, so the watch sees what there is to see
+    assert seen == []
+    assert [
+        file for file in where.temp.rglob("*") if file.is_file() and secret in file.read_text(errors="replace")
+    ] == []
+    where.remove_temp("engine-1-1")
+
+
 def test_one_head_from_its_start_to_its_end(folder: Path) -> None:
     """Two race to start it, a third adopts it, it is killed, the next one clears up, and in the end nothing is left."""
     racers = [threading.Thread(target=ensure, args=(cluster_in(folder),)) for _ in range(2)]

@@ -120,7 +120,7 @@ class FakeCluster:
     def _run(self, job: JobSpec) -> Job:
         log = self.folder / f"{job.submission_id}.log"
         tools = str(Path(job.argv[0]).parent)
-        env = {**os.environ, **job.env, "PATH": f"{tools}:{os.environ['PATH']}"}
+        env = {**os.environ, **job.env, **job.secrets, "PATH": f"{tools}:{os.environ['PATH']}"}
         with log.open("wb") as file:
             process = subprocess.Popen(
                 ["/bin/sh", "-c", 'exec "$@"', "sh", *job.argv],
