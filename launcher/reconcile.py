@@ -9,6 +9,7 @@ import logging
 import secrets
 from urllib.parse import urlsplit
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
@@ -76,7 +77,7 @@ def shutdown_local(cluster: Cluster | None = None) -> list[str]:
     try:
         engines = Engine.objects.select_related("endpoint").exclude(state=State.STOPPED)
         attempts = [Attempt(engine, cluster, places.of_this_host()) for engine in engines]
-    except DatabaseError as error:
+    except (DatabaseError, ImproperlyConfigured) as error:  # the latter: a stored key cannot be decrypted
         problems.append(f"The database does not say which engines run ({error}); they end with the cluster.")
     problems += _end_all(attempts, cluster)
     now = timezone.now()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django import Settings
 
 from endpoints.models import Endpoint
 from launcher import places, processes, reconcile, services
@@ -250,6 +251,15 @@ def test_shutdown_ends_everything_and_keeps_the_wishes(cluster: FakeCluster) -> 
     assert endpoint_of(engine).health == "unhealthy"
     assert reconcile.shutdown_local(cluster) == []
     assert drive(engine, cluster, until=State.READY).generation == 2
+
+
+def test_shutdown_ends_everything_though_no_key_can_be_decrypted(cluster: FakeCluster, settings: Settings) -> None:
+    engine = ready(cluster)
+    settings.SECRET_KEY = "another" * 8
+    (problem,) = reconcile.shutdown_local(cluster)
+    assert "cannot be read with this secret key" in problem
+    assert not cluster.up
+    assert processes.marked(VARIABLE, mark(engine)) == []
 
 
 def test_a_joined_cluster_is_left_alone_by_a_shutdown(cluster: FakeCluster) -> None:
