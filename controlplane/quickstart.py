@@ -25,7 +25,7 @@ TINY_CONTEXT = 2048  # tokens
 class Facts:
     """What a person needs to use this Roundhouse; `quickstart.json` holds exactly these.
 
-    `model` is None without an engine.
+    `model` is None without an engine, `admin_password` empty once it was changed in the admin.
     """
 
     url: str
@@ -51,7 +51,7 @@ def facts(*, model: str | None) -> Facts:
     return Facts(
         url=f"http://{shown_host}:{settings.PORT}",
         admin_username=ADMIN,
-        admin_password=_admin_password(known.get("admin_password", "")),
+        admin_password=_admin_password(known.get("admin_password")),
         api_key=_api_key(known.get("api_key", "")),
         model=model,
     )
@@ -65,13 +65,14 @@ def _read() -> dict[str, str]:
     return {name: value for name, value in known.items() if isinstance(value, str)} if isinstance(known, dict) else {}
 
 
-def _admin_password(known: str) -> str:
+def _admin_password(known: str | None) -> str:
     users = get_user_model().objects
     admin = users.filter(username=ADMIN).first()
     if admin is None:
         admin = users.create_superuser(username=ADMIN, password=None)
-    elif known and admin.check_password(known):
-        return known
+    elif known is not None:
+        # A password that was changed in the admin is somebody's own: it is neither reset nor known here.
+        return known if admin.check_password(known) else ""
     password = secrets.token_urlsafe(15)
     admin.set_password(password)
     admin.save(update_fields=["password"])
@@ -127,7 +128,7 @@ def how_to_call(known: Facts) -> str:
         "",
         f"  Admin      {known.url}/admin/",
         f"  User       {known.admin_username}",
-        f"  Password   {known.admin_password}",
+        f"  Password   {known.admin_password or 'as you set it'}",
         f"  API key    {known.api_key}",
         f"  Control    {known.url}/api/docs/",
     ]

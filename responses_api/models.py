@@ -65,7 +65,7 @@ class PoolTurn(models.Model):
 
 
 class ResponseRecord(models.Model):
-    """The ledger: one row for every request that was answered, written before the caller saw the answer."""
+    """The ledger: one row for every request of a known caller for a known profile, written before its answer leaves."""
 
     class Status(models.TextChoices):
         """How the answer ended."""

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 from django.conf import settings
-from django.contrib.auth import authenticate
+from django.contrib.auth import authenticate, get_user_model
 
 from controlplane import quickstart
 from endpoints import keys
@@ -41,12 +41,17 @@ def test_without_the_file_new_ones_are_made() -> None:
     assert authenticate(username="admin", password=second.admin_password) is not None
 
 
-def test_a_changed_password_in_the_file_is_replaced() -> None:
+def test_a_password_that_was_changed_in_the_admin_is_left_alone() -> None:
+    quickstart.facts(model=None).save(settings.DATA_DIR)
+    admin = get_user_model().objects.get(username="admin")
+    admin.set_password("chosen by a person")
+    admin.save(update_fields=["password"])
     facts = quickstart.facts(model=None)
+    assert authenticate(username="admin", password="chosen by a person") is not None
+    assert facts.admin_password == ""
+    assert "as you set it" in quickstart.how_to_call(facts)
     facts.save(settings.DATA_DIR)
-    known = json.loads(settings.DATA_DIR.quickstart.read_text())
-    settings.DATA_DIR.quickstart.write_text(json.dumps(known | {"admin_password": "not it"}))
-    assert quickstart.facts(model=None).admin_password != "not it"
+    assert quickstart.facts(model=None) == facts
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"admin_password": 1}'])
