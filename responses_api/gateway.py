@@ -31,6 +31,7 @@ from responses_api.errors import (
     NoEngineError,
     RetryableError,
     ScopeError,
+    UnsupportedError,
 )
 from responses_api.ledger import Ledger, Pin, Place
 from responses_api.trace import Arrival, Reply, Trace
@@ -74,6 +75,8 @@ class Gateway:
         try:
             snapshot, caller = await self._authenticate(arrival)
             exchange = kind(arrival.body)
+            if exchange.wants_stream:
+                raise UnsupportedError("'stream' is not supported by this server.", param="stream")
             profile = _profile(snapshot, caller, exchange.model)
         except Exception as error:  # noqa: BLE001  (_refusal logs what is not ours)
             return _refusal(arrival, error)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from responses_api import affinity
 from responses_api.affinity import SessionKey
-from responses_api.convert.exchange import Answer, Exchange
+from responses_api.convert.answer import Answer
+from responses_api.convert.exchange import Exchange
 from responses_api.directory import Caller, EndpointView, ProfileView
 from responses_api.errors import GatewayError
 from responses_api.ledger import Pin, Place, Row
