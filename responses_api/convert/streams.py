@@ -72,7 +72,9 @@ class ResponsesStream(ChunkReader):
 
     def fail(self, error: GatewayError) -> bytes:
         """Return the last events of an answer that failed, or those in the place of `finish`'s."""
-        return _frames([*self._closing, *self._translator.fail(error.message)]) + sse.DONE_FRAME
+        events = [*self._closing, *self._translator.fail(error.message)]
+        self._closing = events[:-1]
+        return _frames(events) + sse.DONE_FRAME
 
     def empty(self) -> bytes:
         """Return the whole stream of the empty answer to a prompt that does not fit."""
