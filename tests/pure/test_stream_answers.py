@@ -1,6 +1,5 @@
 """Streamed answers: what is in the events, and that they end as an answer that is not streamed."""
 
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -11,53 +10,9 @@ from responses_api import sse
 from responses_api.convert.answer import AnswerStream
 from responses_api.convert.exchange import ChatExchange, Exchange, ResponsesExchange
 from responses_api.convert.profile import ProfileSettings
-from responses_api.convert.resource import Stamp
 from responses_api.errors import BrokenOffError
 from responses_api.verdict import classify
-
-PLAIN = ProfileSettings(name="p", engine_model="engine-model")
-INLINE = ProfileSettings(name="p", engine_model="engine-model", uses_reasoning_parser=False)
-USAGE = {"prompt_tokens": 3, "completion_tokens": 5}
-
-
-def stamp(completed_at: int = 1001) -> Stamp:
-    counts: Counter[str] = Counter()
-
-    def new_id(prefix: str) -> str:
-        counts[prefix] += 1
-        return f"{prefix}_{counts[prefix]}"
-
-    return Stamp("resp_0", 1000, completed_at, new_id)
-
-
-def exchange(kind: type[Exchange] = ResponsesExchange, **fields: Any) -> Exchange:
-    given: dict[str, Any] = {"input": "hi"} if kind is ResponsesExchange else {"messages": []}
-    made = kind(msgspec.json.encode({"model": "p", **given, "stream": True, **fields}))
-    made.engine_body(PLAIN)
-    return made
-
-
-def chunk(finish: str | None = None, **delta: Any) -> dict[str, Any]:
-    return {"id": "x", "model": "e", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
-
-
-def streamed(*chunks: dict[str, Any] | bytes) -> bytes:
-    return b"".join(sse.nameless(one if isinstance(one, bytes) else msgspec.json.encode(one)) for one in chunks)
-
-
-def said(*deltas: dict[str, Any], finish: str | None = "stop", usage: Any = USAGE) -> bytes:
-    """A whole stream as vLLM sends it."""
-    chunks = [chunk(role="assistant", content=""), *(chunk(**delta) for delta in deltas), chunk(finish)]
-    return streamed(*chunks, {"choices": [], "usage": usage}, b"[DONE]")
-
-
-def events_of(raw: bytes) -> list[dict[str, Any]]:
-    """The events, after a check that each has its name and that `[DONE]` comes last, and only there."""
-    *found, done = sse.Decoder().feed(raw)
-    assert done.is_done
-    events: list[dict[str, Any]] = [msgspec.json.decode(event.data) for event in found]
-    assert [event.name for event in found] == [event["type"] for event in events]
-    return events
+from tests.pure.streams import INLINE, PLAIN, USAGE, call, chunk, events_of, exchange, said, stamp, streamed
 
 
 def events(raw: bytes, settings: ProfileSettings = PLAIN) -> list[dict[str, Any]]:
@@ -65,11 +20,6 @@ def events(raw: bytes, settings: ProfileSettings = PLAIN) -> list[dict[str, Any]
     sent = stream.feed(raw)
     assert (stream.error, stream.said_all) == (None, True)
     return events_of(sent + stream.finish(1001).body)
-
-
-def call(index: int, **fields: Any) -> dict[str, Any]:
-    given = {name: fields.pop(name) for name in ("name", "arguments") if name in fields}
-    return {"tool_calls": [{"index": index, **fields, "function": given}]}
 
 
 def types(found: list[dict[str, Any]]) -> list[str]:

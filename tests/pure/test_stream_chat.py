@@ -9,7 +9,7 @@ from responses_api import sse
 from responses_api.convert.exchange import ChatExchange
 from responses_api.convert.streams import ChatStream
 from responses_api.errors import BrokenOffError
-from tests.pure.test_stream_answers import PLAIN, USAGE, chunk, exchange, said, stamp, streamed
+from tests.pure.streams import PLAIN, USAGE, chunk, exchange, said, stamp, streamed
 
 
 def stream(**request: Any) -> ChatStream:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from responses_api.errors import BrokenOffError
-from tests.pure.test_stream_answers import PLAIN, call, events_of, exchange, said, stamp
+from tests.pure.streams import PLAIN, call, events_of, exchange, obey, said, stamp
 
 TEXTS = st.lists(st.sampled_from(["<think>", "</think>", "<th", "ink>", "</", "a", "é\n", ""]), max_size=4).map("".join)
 CALLS = st.builds(
@@ -27,42 +27,6 @@ STREAMS = st.builds(
     st.lists(DELTAS, max_size=8),
     st.sampled_from(["stop", "length", "tool_calls", "abort"]),
 )
-FIELD = {"output_text": "text", "refusal": "refusal", "reasoning_summary_text": "text"}
-
-
-def obey(found: list[dict[str, Any]]) -> None:
-    """Fail unless the events are a lawful stream."""
-    assert [event["sequence_number"] for event in found] == [*range(len(found))]
-    kinds = [event["type"] for event in found]
-    assert kinds[:2] == ["response.created", "response.in_progress"]
-    terminal = [kind for kind in kinds if kind in {"response.completed", "response.incomplete", "response.failed"}]
-    assert terminal == kinds[-1:]
-    output = found[-1]["response"]["output"]
-    for event in ("added", "done"):
-        indexes = [one["output_index"] for one in found if one["type"] == f"response.output_item.{event}"]
-        assert sorted(indexes) == [*range(len(output))]
-    for index, item in enumerate(output):
-        obey_item([event for event in found if event.get("output_index") == index], item)
-
-
-def obey_item(found: list[dict[str, Any]], item: dict[str, Any]) -> None:
-    added, *inner, done = found
-    assert (added["type"], done["type"]) == ("response.output_item.added", "response.output_item.done")
-    assert done["item"] == item
-    assert added["item"]["status"] == "in_progress"
-    assert item["status"] in {"completed", "incomplete"}
-    assert {event["item_id"] for event in inner} <= {item["id"], added["item"]["id"]} == {item["id"]}
-    if item["type"] == "function_call":
-        assert added["item"]["arguments"] == ""
-        assert "".join(event["delta"] for event in inner[:-1]) == inner[-1]["arguments"] == item["arguments"]
-        return
-    holder, position = ("content", "content_index") if "content" in item else ("summary", "summary_index")
-    assert [event[position] for event in inner] == sorted(event[position] for event in inner)
-    for number, part in enumerate(item[holder]):
-        begun, *deltas, text_done, ended = [event for event in inner if event[position] == number]
-        name = text_done["type"].split(".")[1]
-        assert (begun["type"][-6:], ended["type"][-5:], ended["part"]) == (".added", ".done", part)
-        assert "".join(event["delta"] for event in deltas) == text_done[FIELD[name]] == part[FIELD[name]]
 
 
 @given(STREAMS)

@@ -7,7 +7,7 @@ import httpx
 import msgspec
 
 from responses_api import sse
-from tests.pure.test_stream_laws import obey
+from tests.pure.streams import obey
 from tests.web.gateway_server import Site
 
 

@@ -1,20 +1,23 @@
 """Streamed answers over real sockets: what clients read, and what is in the database when they have read it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import openai
 import pytest
-from django.conf import settings
+from django.db.utils import OperationalError
 from openai import AsyncOpenAI
 from openai.types.responses import Response
 
 from responses_api.convert.exchange import ResponsesExchange
 from responses_api.gateway import Gateway
+from responses_api.ledger import Ledger, Row
+from responses_api.ledger.writer import Job, Writer, commit
 from responses_api.models import ResponseRecord, Session
 from responses_api.trace import Arrival
 from tests.fakes.scripted_vllm import Step
+from tests.pure.streams import events_of, obey
 from tests.web.gateway_server import Site, record, running
 from tests.web.streams import ask, ask_chat
 
@@ -118,33 +121,65 @@ def test_an_empty_stream_has_its_cause_in_the_ledger(site: Site, step: Step, cau
     assert [*rows] == [(cause, status, 200)] * 2
 
 
-def test_a_long_silence_is_filled(site: Site) -> None:
-    """A gateway with a faster heart, called as its consumer calls it."""
+class Gathered:
+    """Where a stream goes that a test reads when it has ended."""
 
-    class Gathered:
-        sent = b""
+    def __init__(self) -> None:
+        self.sent = b""
+        self.ended = False
 
-        async def start(self, headers: list[tuple[str, str]]) -> None:
-            assert ("X-Roundhouse-Endpoint", "engine-0") in headers
+    async def start(self, headers: list[tuple[str, str]]) -> None:
+        assert ("X-Roundhouse-Endpoint", "engine-0") in headers
 
-        async def write(self, data: bytes) -> None:
-            self.sent += data
+    async def write(self, data: bytes) -> None:
+        self.sent += data
 
-        async def end(self, data: bytes) -> None:
-            self.sent += data
+    async def end(self, data: bytes) -> None:
+        self.sent += data
+        self.ended = True
 
-    async def read(outlet: Gathered) -> None:
-        gateway = Gateway(cookie_secret=settings.SECRET_KEY.encode(), secure_cookies=False, heartbeat_seconds=0.05)
-        headers = {"authorization": f"Bearer {site.key}"}
-        body = b'{"model": "tiny", "input": "hi", "stream": true}'
-        assert await gateway.answer(ResponsesExchange, Arrival(headers, body, "req_1"), outlet) is None
-        await gateway.close()
 
-    site.engine.script.append(Step(gap=0.2))
+async def read(site: Site, ledger: Ledger | None = None) -> list[dict[str, Any]]:
+    """Return the events of a gateway with a faster heart, called as its consumer calls it."""
+    gateway = Gateway(cookie_secret=b"secret", secure_cookies=False, heartbeat_seconds=0.05)
+    gateway.ledger = ledger or gateway.ledger
+    body = b'{"model": "tiny", "input": "hi", "stream": true}'
     outlet = Gathered()
-    asyncio.run(read(outlet))
-    assert outlet.sent.count(b"event: response.in_progress\n") > 3
-    assert outlet.sent.count(b"event: response.completed\n") == 1
+    arrival = Arrival({"authorization": f"Bearer {site.key}"}, body, "req_1")
+    assert await gateway.answer(ResponsesExchange, arrival, outlet) is None
+    await gateway.close()
+    assert outlet.ended
+    events = events_of(outlet.sent)
+    obey(events)
+    return events
+
+
+def test_a_long_silence_is_filled(site: Site) -> None:
+    site.engine.script.append(Step(gap=0.2))
+    kinds = [event["type"] for event in asyncio.run(read(site))]
+    assert kinds.count("response.in_progress") > 3
+    assert kinds[-1] == "response.completed"
+
+
+def test_what_cannot_be_recorded_does_not_end_as_completed(site: Site) -> None:
+    def write(jobs: Sequence[Job]) -> None:
+        if any(isinstance(job.task, Row) for job in jobs):
+            raise OperationalError("disk full")
+        commit(jobs)
+
+    last = asyncio.run(read(site, Ledger(writer=Writer(write=write))))[-1]
+    assert last["type"] == "response.failed"
+    assert "could not record" in last["response"]["error"]["message"]
+    assert last["response"]["output"][0]["content"][0]["text"] == "echo: hi"
+    assert not ResponseRecord.objects.exists()
+
+
+def test_streams_follow_each_other_on_one_connection_to_the_engine(site: Site) -> None:
+    ports = set()
+    for number in range(10):
+        assert ask(site, f"n{number}").last["output"][0]["content"][0]["text"] == f"echo: n{number}"
+        ports |= {transport.get_extra_info("peername") for transport in site.engine._transports}
+    assert len(ports) <= 2
 
 
 def test_chat_completions_are_streamed_through(site: Site) -> None:
