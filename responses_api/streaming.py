@@ -74,7 +74,7 @@ async def _carry(
         await _flow(source, stream, outlet, heartbeat_seconds)
         answer = stream.finish(int(time.time()))
     except Exception as error:  # noqa: BLE001  (`ours` logs what is not ours)
-        source.close()  # the engine need not go on
+        source.close()  # the engine need not go on while the row is written
         told = ours(trace.arrival, error)
         trace.broke(told)
         return stream.fail(told)
