@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 class Channel(filesystem.Channel):
     """One file a message, named for its time and its queue."""
 
-    def _put(self, queue: str, payload: Any, **_: Any) -> None:
+    def _put(self, queue: str, payload: Any, **_: Any) -> None:  # type: ignore[override]  # the stubs name it twice
         name = f"{round(time.monotonic() * 1000):015d}_{uuid.uuid4()}.{queue}"
         fresh = Path(self.data_folder_out, f"{name}.new")
         try:
@@ -32,7 +32,7 @@ class Channel(filesystem.Channel):
         except OSError as error:
             raise ChannelError(f"Cannot write {fresh}: {error}") from error
 
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: str, timeout: float | None = None) -> Any:  # noqa: ARG002  (the base class has it)
         for path in sorted(Path(self.data_folder_in).glob(f"*.{queue}.msg")):
             if path.name.partition(".")[2] != f"{queue}.msg":
                 continue  # another queue, whose name ends like this one's
@@ -58,12 +58,12 @@ class Channel(filesystem.Channel):
         except json.JSONDecodeError:
             return []
 
-    def _queue_bind(self, exchange: str, routing_key: str, pattern: str, queue: str) -> None:
+    def _queue_bind(self, exchange: str, routing_key: str | None, pattern: str | None, queue: str) -> None:
         try:
-            super()._queue_bind(exchange, routing_key, pattern, queue)
+            super()._queue_bind(exchange, routing_key or "", pattern or "", queue)
         except json.JSONDecodeError:
             (Path(self.control_folder) / f"{exchange}.exchange").unlink(missing_ok=True)
-            super()._queue_bind(exchange, routing_key, pattern, queue)
+            super()._queue_bind(exchange, routing_key or "", pattern or "", queue)
 
 
 class Transport(filesystem.Transport):

@@ -14,8 +14,9 @@ from django.conf import settings
 from responses_api import wire
 from responses_api.convert.exchange import ChatExchange, Exchange, ResponsesExchange
 from responses_api.errors import BodyTooLargeError, GatewayError, MethodNotAllowedError, PathNotFoundError
-from responses_api.gateway import Gateway, new_id
-from responses_api.trace import Arrival, Reply
+from responses_api.gateway import Gateway
+from responses_api.sse import CONTENT_TYPE
+from responses_api.trace import Arrival, Reply, new_id
 
 MAX_BODY_BYTES = 64 * 2**20
 MAX_REQUEST_ID = 200
@@ -112,11 +113,11 @@ class GatewayConsumer(StreamingHttpConsumer):
         if self.scope["method"] != self.method:
             error = MethodNotAllowedError(self.scope["method"], self.scope["path"], allowed=self.method)
             await self.reply(arrival, refused(error))
-            return
-        await self.reply(arrival, await self.answer(arrival))
+        elif (reply := await self.answer(arrival)) is not None:
+            await self.reply(arrival, reply)
 
-    async def answer(self, arrival: Arrival) -> Reply:
-        """Return the reply to a request with the right method."""
+    async def answer(self, arrival: Arrival) -> Reply | None:
+        """Return the reply to a request with the right method; None if it was streamed."""
         raise NotImplementedError
 
     async def too_large(self) -> None:
@@ -136,13 +137,20 @@ class GatewayConsumer(StreamingHttpConsumer):
 
     async def reply(self, arrival: Arrival, reply: Reply) -> None:
         """Send the reply."""
-        headers = [(name.lower().encode(), value.encode()) for name, value in reply.headers]
-        headers += [
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(reply.body)),
-            (b"x-request-id", arrival.request_id.encode()),
-        ]
+        headers = [*_headers(arrival, reply.headers, reply.content_type), _length(reply.body)]
         await self.send_response(reply.status, reply.body, headers=headers)
+
+
+def _headers(arrival: Arrival, headers: list[tuple[str, str]], content_type: str) -> list[tuple[bytes, bytes]]:
+    return [
+        *((name.lower().encode(), value.encode()) for name, value in headers),
+        (b"content-type", content_type.encode()),
+        (b"x-request-id", arrival.request_id.encode()),
+    ]
+
+
+def _length(body: bytes) -> tuple[bytes, bytes]:
+    return (b"content-length", b"%d" % len(body))
 
 
 def refused(error: GatewayError) -> Reply:
@@ -156,14 +164,36 @@ def _request_id(given: str) -> str:
     return given if good else new_id("req")
 
 
+class EventStream:
+    """The body of an answer that is streamed. Each call waits until the server takes more."""
+
+    def __init__(self, consumer: GatewayConsumer, arrival: Arrival) -> None:
+        self._consumer = consumer
+        self._arrival = arrival
+
+    async def start(self, headers: list[tuple[str, str]]) -> None:
+        """Send the status and the headers."""
+        # Proxies would gather the events, or keep them: nginx is told by a header of its own.
+        stream = [*headers, ("cache-control", "no-cache"), ("x-accel-buffering", "no")]
+        await self._consumer.send_headers(status=200, headers=_headers(self._arrival, stream, CONTENT_TYPE))
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of the body."""
+        await self._consumer.send_body(data, more_body=True)
+
+    async def end(self, data: bytes) -> None:
+        """Send the last piece of the body."""
+        await self._consumer.send_body(data)
+
+
 class ExchangeConsumer(GatewayConsumer):
     """A path that asks an engine."""
 
     exchange: ClassVar[type[Exchange]]
 
-    async def answer(self, arrival: Arrival) -> Reply:
+    async def answer(self, arrival: Arrival) -> Reply | None:
         """Ask an engine."""
-        return await gateway().answer(self.exchange, arrival)
+        return await gateway().answer(self.exchange, arrival, EventStream(self, arrival))
 
 
 class ResponsesConsumer(ExchangeConsumer):

@@ -17,24 +17,25 @@ from typing import Any
 from endpoints import keys
 from responses_api import affinity, verdict, wire
 from responses_api.convert.exchange import Exchange
-from responses_api.convert.resource import Stamp
 from responses_api.directory import Caller, Directory, ProfileView, Snapshot
 from responses_api.errors import (
     ApiKeyError,
+    BadAnswerError,
     ContextLengthError,
     EngineBusyError,
     EngineError,
     EngineRefusalError,
     GatewayError,
-    InternalError,
     ModelNotFoundError,
     NoEngineError,
     RetryableError,
     ScopeError,
 )
 from responses_api.ledger import Ledger, Pin, Place
-from responses_api.trace import Arrival, Reply, Trace
-from responses_api.upstream import Upstream, UpstreamAnswer
+from responses_api.sse import CONTENT_TYPE
+from responses_api.streaming import HEARTBEAT_SECONDS, Outlet, relay
+from responses_api.trace import JSON, Arrival, Reply, Trace, new_id, ours
+from responses_api.upstream import Upstream, UpstreamAnswer, UpstreamStream
 
 logger = logging.getLogger(__name__)
 
@@ -48,20 +49,18 @@ BUSY = frozenset({502, 503, 504})
 KEY_REFUSED = frozenset({401, 403})
 
 
-def new_id(prefix: str) -> str:
-    """Return a fresh id: the prefix and 32 random hexadecimal digits. Ids are unique, not secret."""
-    return f"{prefix}_{random.getrandbits(128):032x}"  # uuid4 would ask the kernel, several times a request
-
-
 class Gateway:
     """The gateway of one event loop. `answer`, `models` and `model` return a reply, whatever happens."""
 
-    def __init__(self, *, cookie_secret: bytes, secure_cookies: bool) -> None:
+    def __init__(
+        self, *, cookie_secret: bytes, secure_cookies: bool, heartbeat_seconds: float = HEARTBEAT_SECONDS
+    ) -> None:
         self.directory = Directory()
         self.ledger = Ledger()
         self.upstream = Upstream()
         self._cookie_secret = cookie_secret
         self._secure_cookies = secure_cookies
+        self._heartbeat_seconds = heartbeat_seconds
 
     async def close(self) -> None:
         """Write what is queued and close every connection."""
@@ -69,8 +68,11 @@ class Gateway:
         await self.upstream.close()
         await self.directory.close()
 
-    async def answer(self, kind: type[Exchange], arrival: Arrival) -> Reply:
-        """Answer a request of one API. Raises CancelledError alone: the caller has left."""
+    async def answer(self, kind: type[Exchange], arrival: Arrival, outlet: Outlet) -> Reply | None:
+        """Answer a request of one API; None if the answer was streamed into the outlet.
+
+        Raises CancelledError alone: the caller has left.
+        """
         try:
             snapshot, caller = await self._authenticate(arrival)
             exchange = kind(arrival.body)
@@ -79,15 +81,19 @@ class Gateway:
             return _refusal(arrival, error)
         trace = Trace.begin(arrival, exchange, caller, profile, new_id(exchange.id_prefix))
         try:
-            reply = Reply(OK, await self._serve(trace))
+            served = await self._serve(trace)
         except asyncio.CancelledError:
             trace.abandoned()
             self.ledger.record_soon(trace.finish())
             raise
         except Exception as error:  # noqa: BLE001
-            reply = _refusal(arrival, error, trace)
-        reply = await self._commit(trace, reply)
-        reply.headers += trace.headers(self._cookie_secret, secure_cookies=self._secure_cookies)
+            served = _refusal(arrival, error, trace)
+        headers = trace.headers(self._cookie_secret, secure_cookies=self._secure_cookies)
+        if isinstance(served, UpstreamStream):
+            await relay(trace, served, outlet, headers, self.ledger, heartbeat_seconds=self._heartbeat_seconds)
+            return None
+        reply = await self._commit(trace, served)
+        reply.headers += headers
         return reply
 
     async def _commit(self, trace: Trace, reply: Reply) -> Reply:
@@ -122,15 +128,20 @@ class Gateway:
         snapshot = await self.directory.snapshot()
         return snapshot, authenticate(snapshot, arrival.headers, arrival.at)
 
-    async def _serve(self, trace: Trace) -> bytes:
+    async def _serve(self, trace: Trace) -> Reply | UpstreamStream:
+        """Return the reply; the engine's stream if it has begun to stream."""
         await self._find_session(trace)
         body = trace.exchange.engine_body(trace.profile.settings)
         answer = await self._ask(trace, body)
+        if isinstance(answer, UpstreamStream):
+            return answer
         if answer.status != OK:
             return _engine_error(trace, answer)
-        written = trace.exchange.answer(answer.body, trace.profile.settings, _stamp(trace))
+        if trace.exchange.wants_stream:
+            raise BadAnswerError("The engine was asked to stream its answer, and did not.")
+        written = trace.exchange.answer(answer.body, trace.profile.settings, trace.stamp())
         trace.answered(written)
-        return written.body
+        return Reply(OK, written.body)
 
     async def _find_session(self, trace: Trace) -> None:
         """Find the request's session, or make it, and the endpoint that serves it.
@@ -165,7 +176,7 @@ class Gateway:
             )
         )
 
-    async def _ask(self, trace: Trace, body: bytes) -> UpstreamAnswer:
+    async def _ask(self, trace: Trace, body: bytes) -> UpstreamAnswer | UpstreamStream:
         """Return an engine's answer. If one gives none, the session moves to another, a bounded number of times.
 
         Raises:
@@ -180,7 +191,7 @@ class Gateway:
                     raise
                 await self._try_elsewhere(trace, tried, error)
 
-    async def _ask_once(self, trace: Trace, body: bytes) -> UpstreamAnswer:
+    async def _ask_once(self, trace: Trace, body: bytes) -> UpstreamAnswer | UpstreamStream:
         endpoint = trace.endpoint
         if endpoint is None:
             raise NoEngineError(_why_none(trace.profile))
@@ -188,12 +199,11 @@ class Gateway:
         started = time.monotonic()
         left = trace.profile.timeout_seconds - (started - trace.arrival.clock)
         try:
-            answer = await self.upstream.post(
-                endpoint.chat_url, body, api_key=endpoint.api_key, timeout_seconds=max(left, 0.001)
-            )
+            ask = self.upstream.open if trace.exchange.wants_stream else self.upstream.post
+            answer = await ask(endpoint.chat_url, body, api_key=endpoint.api_key, timeout_seconds=max(left, 0.001))
         finally:
             trace.engine_seconds += time.monotonic() - started
-        if answer.status in BUSY:
+        if isinstance(answer, UpstreamAnswer) and answer.status in BUSY:
             raise EngineBusyError(_words(answer)[0], status=answer.status)
         return answer
 
@@ -263,7 +273,7 @@ def _words(answer: UpstreamAnswer) -> tuple[str, wire.ErrorDetail]:
     return detail.message or f"The engine answered with HTTP status {answer.status} and no message.", detail
 
 
-def _engine_error(trace: Trace, answer: UpstreamAnswer) -> bytes:
+def _engine_error(trace: Trace, answer: UpstreamAnswer) -> Reply:
     """Return the empty answer to a prompt that does not fit, if the profile wants it so.
 
     Raises:
@@ -276,7 +286,8 @@ def _engine_error(trace: Trace, answer: UpstreamAnswer) -> bytes:
         trace.overflowed(found)
         if trace.profile.settings.overflow_is_error:
             raise ContextLengthError(message, param=trace.exchange.input_param)
-        return trace.exchange.empty_answer(trace.profile.settings, _stamp(trace))
+        body = trace.exchange.empty_answer(trace.profile.settings, trace.stamp())
+        return Reply(OK, body, content_type=CONTENT_TYPE if trace.exchange.wants_stream else JSON)
     if answer.status in KEY_REFUSED:  # passed on, it would send callers to look at their own key
         raise EngineError(f"The engine refused the key of its endpoint: {message}")
     if 400 <= answer.status < 500:  # noqa: PLR2004
@@ -296,17 +307,11 @@ def _printable(header: str) -> str:
 
 
 def _refusal(arrival: Arrival, error: Exception, trace: Trace | None = None) -> Reply:
-    """Return the reply for an error and note it in the trace. An error that is none of ours is a bug, and is logged."""
-    if not isinstance(error, GatewayError):
-        logger.error("Request %s ended in an unexpected error.", arrival.request_id, exc_info=error)
-        error = InternalError(arrival.request_id)
+    """Return the reply for an error and note it in the trace."""
+    told = ours(arrival, error)
     if trace is not None:
-        trace.failed(error)
-    return Reply(error.status, wire.encode(error.body()), error.headers())
-
-
-def _stamp(trace: Trace) -> Stamp:
-    return Stamp(trace.row.response_id, int(trace.arrival.at), int(time.time()), new_id)
+        trace.failed(told)
+    return Reply(told.status, wire.encode(told.body()), told.headers())
 
 
 def _now() -> datetime:

@@ -1,20 +1,32 @@
 """What is known of a request so far. It ends as a ledger row and as the headers of the answer."""
 
+import logging
+import random
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from responses_api import affinity
 from responses_api.affinity import SessionKey
-from responses_api.convert.exchange import Answer, Exchange
+from responses_api.convert.answer import Answer
+from responses_api.convert.exchange import Exchange
+from responses_api.convert.resource import Stamp
 from responses_api.directory import Caller, EndpointView, ProfileView
-from responses_api.errors import GatewayError
+from responses_api.errors import GatewayError, InternalError
 from responses_api.ledger import Pin, Place, Row
 from responses_api.models import ResponseRecord
 from responses_api.verdict import Cause, Overflow, classify
 
+logger = logging.getLogger(__name__)
+
+JSON = "application/json"
 # What nginx calls a request whose client left; nobody is sent it.
 CLIENT_LEFT_STATUS = 499
+
+
+def new_id(prefix: str) -> str:
+    """Return a fresh id: the prefix and 32 random hexadecimal digits. Ids are unique, not secret."""
+    return f"{prefix}_{random.getrandbits(128):032x}"  # uuid4 would ask the kernel, several times a request
 
 
 @dataclass(slots=True)
@@ -30,11 +42,20 @@ class Arrival:
 
 @dataclass(slots=True)
 class Reply:
-    """What goes back."""
+    """What goes back, if it goes back at once."""
 
     status: int
     body: bytes
     headers: list[tuple[str, str]] = field(default_factory=list)
+    content_type: str = JSON
+
+
+def ours(arrival: Arrival, error: Exception) -> GatewayError:
+    """Return what the caller is told of an error. One that is none of ours is a bug, and is logged."""
+    if isinstance(error, GatewayError):
+        return error
+    logger.error("Request %s ended in an unexpected error.", arrival.request_id, exc_info=error)
+    return InternalError(arrival.request_id)
 
 
 @dataclass(slots=True)
@@ -101,11 +122,20 @@ class Trace:
         self.row.error_code = error.code or ""
         self.row.detail = error.message
 
+    def broke(self, error: GatewayError) -> None:
+        """Note what the caller is told in a stream that had begun, so that its HTTP status was sent."""
+        self.failed(error)
+        self.row.http_status = 200
+
     def abandoned(self) -> None:
         """Note that the caller has left."""
         self.row.status = ResponseRecord.Status.FAILED
         self.row.http_status = CLIENT_LEFT_STATUS
         self.row.error_code = "client_left"
+
+    def stamp(self) -> Stamp:
+        """Return the ids and times of an answer that is written now."""
+        return Stamp(self.row.response_id, int(self.arrival.at), int(time.time()), new_id)
 
     def finish(self) -> Row:
         """Return the row, complete with its times and its engine."""

@@ -96,10 +96,11 @@ class Function(msgspec.Struct):
 
 
 class ToolCall(msgspec.Struct):
-    """One entry of `tool_calls`."""
+    """One entry of `tool_calls`, or a piece of it in a stream, where `index` tells parallel calls apart."""
 
     id: str | None = None
     function: Function | None = None
+    index: int | None = None
 
 
 class ChatMessage(msgspec.Struct):
@@ -125,6 +126,22 @@ class ChatCompletion(msgspec.Struct):
 
     choices: list[Choice]
     usage: dict[str, Any] | None = None
+
+
+class ChunkChoice(msgspec.Struct):
+    """What a chunk adds to one of the completions."""
+
+    delta: ChatMessage | None = None
+    index: int = 0
+    finish_reason: str | None = None
+
+
+class ChatChunk(msgspec.Struct):
+    """One piece of an engine's streamed answer; the usage comes in one without choices."""
+
+    choices: list[ChunkChoice] = []
+    usage: dict[str, Any] | None = None
+    error: Any = None
 
 
 class ErrorDetail(msgspec.Struct):

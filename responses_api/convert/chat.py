@@ -4,6 +4,9 @@ from typing import Any
 
 from responses_api.convert import items, think
 
+# What an engine is asked for when the answer is streamed: the usage too, for the ledger.
+STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
+
 TAGS = (think.OPEN, think.CLOSE)
 
 
@@ -63,4 +66,16 @@ def emptied(model: str, answer_id: str, created: int) -> dict[str, Any]:
         "model": model,
         "choices": [choice],
         "usage": None,
+    }
+
+
+def emptied_chunk(model: str, answer_id: str, created: int) -> dict[str, Any]:
+    """Return the same as the only chunk of a streamed answer."""
+    choice = {"index": 0, "delta": {"role": "assistant", "content": None}, "finish_reason": "length", "logprobs": None}
+    return {
+        "id": answer_id,
+        "object": "chat.completion.chunk",
+        "created": created,
+        "model": model,
+        "choices": [choice],
     }

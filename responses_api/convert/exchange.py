@@ -1,23 +1,14 @@
 """One request and its answer in the words of one API. Pure. The gateway knows only this face of the converters."""
 
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
-from responses_api import wire
+from responses_api import sse, wire
 from responses_api.convert import chat, generation, request, resource
-from responses_api.convert.generation import Generation
+from responses_api.convert.answer import Answer, AnswerStream, status_of
 from responses_api.convert.profile import ProfileSettings
-from responses_api.convert.resource import FAILED, INCOMPLETE, Stamp
-from responses_api.errors import RequestError, UnsupportedError
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes to the caller, and what it was made of."""
-
-    body: bytes
-    status: str  # completed, incomplete or failed
-    generation: Generation
+from responses_api.convert.resource import Stamp
+from responses_api.convert.streams import ChatStream, ResponsesStream
+from responses_api.errors import RequestError
 
 
 class Exchange(Protocol):
@@ -36,6 +27,11 @@ class Exchange(Protocol):
         """The profile that the caller asks for."""
         ...
 
+    @property
+    def wants_stream(self) -> bool:
+        """Whether the answer is streamed."""
+        ...
+
     def engine_body(self, settings: ProfileSettings) -> bytes:
         """Return what the engine is sent. Raises RequestError."""
         ...
@@ -44,16 +40,13 @@ class Exchange(Protocol):
         """Return the engine's answer in this API's words. Raises BadAnswerError."""
         ...
 
-    def empty_answer(self, settings: ProfileSettings, stamp: Stamp) -> bytes:
-        """Return the answer to a prompt that does not fit the engine."""
+    def stream(self, settings: ProfileSettings, stamp: Stamp) -> AnswerStream:
+        """Return what makes this API's stream of the engine's."""
         ...
 
-
-def status_of(finish_reason: str) -> str:
-    """Return how an answer ended, given why the engine stopped."""
-    if finish_reason in FAILED:
-        return "failed"
-    return "incomplete" if finish_reason in INCOMPLETE else "completed"
+    def empty_answer(self, settings: ProfileSettings, stamp: Stamp) -> bytes:
+        """Return the answer to a prompt that does not fit the engine; the whole stream, if that is wanted."""
+        ...
 
 
 class ResponsesExchange:
@@ -74,10 +67,15 @@ class ResponsesExchange:
         """The profile that the caller asks for."""
         return self.request.model
 
+    @property
+    def wants_stream(self) -> bool:
+        """Whether the answer is streamed."""
+        return bool(self.request.stream)
+
     def engine_body(self, settings: ProfileSettings) -> bytes:
         """Return the chat completion request."""
         self.sent = request.to_chat(self.request, settings)
-        return wire.encode(self.sent)
+        return wire.encode({**self.sent, **chat.STREAMED} if self.wants_stream else self.sent)
 
     def answer(self, raw: bytes, settings: ProfileSettings, stamp: Stamp) -> Answer:
         """Return the response resource."""
@@ -87,8 +85,15 @@ class ResponsesExchange:
         body = resource.answered(self.request, self.sent, settings.name, said, stamp)
         return Answer(wire.encode(body), body["status"], said)
 
+    def stream(self, settings: ProfileSettings, stamp: Stamp) -> ResponsesStream:
+        """Return what makes events of the engine's chunks."""
+        head = resource.head(self.request, self.sent, settings.name, stamp)
+        return ResponsesStream(head, stamp, split_thoughts=settings.uses_reasoning_parser)
+
     def empty_answer(self, settings: ProfileSettings, stamp: Stamp) -> bytes:
-        """Return the response resource of an empty answer."""
+        """Return the response resource of an empty answer, or its events."""
+        if self.wants_stream:
+            return self.stream(settings, stamp).empty()
         return wire.encode(resource.emptied(self.request, self.sent, settings.name, stamp))
 
 
@@ -109,13 +114,19 @@ class ChatExchange:
                 )
             if not isinstance(self.request[name], kind):
                 raise RequestError(f"Invalid type for '{name}'.", param=name, code="invalid_type")
-        if self.request.get("stream"):
-            raise UnsupportedError("'stream' is not supported by this server.", param="stream")
+        for name, kinds in (("stream", bool), ("stream_options", dict)):
+            if not isinstance(self.request.get(name), kinds | None):
+                raise RequestError(f"Invalid type for '{name}'.", param=name, code="invalid_type")
 
     @property
     def model(self) -> str:
         """The profile that the caller asks for."""
         return str(self.request["model"])
+
+    @property
+    def wants_stream(self) -> bool:
+        """Whether the answer is streamed."""
+        return bool(self.request.get("stream"))
 
     def engine_body(self, settings: ProfileSettings) -> bytes:
         """Return the request with the profile's settings laid over it."""
@@ -124,7 +135,15 @@ class ChatExchange:
             messages = chat.history(messages)
         if settings.developer_becomes_system:
             messages = chat.developer_becomes_system(messages)
-        return wire.encode(settings.engine_body(self.request, messages))
+        body = settings.engine_body(self.request, messages)
+        if self.wants_stream:
+            options = {**self._stream_options, **chat.STREAMED["stream_options"]}
+            body |= {**chat.STREAMED, "stream_options": options}
+        return wire.encode(body)
+
+    @property
+    def _stream_options(self) -> dict[str, Any]:
+        return self.request.get("stream_options") or {}
 
     def answer(self, raw: bytes, settings: ProfileSettings, stamp: Stamp) -> Answer:
         """Return the engine's answer under the gateway's id and the profile's name."""
@@ -136,6 +155,18 @@ class ChatExchange:
             chat.tag_thoughts(body)
         return Answer(wire.encode(body), status_of(said.finish_reason), said)
 
+    def stream(self, settings: ProfileSettings, stamp: Stamp) -> ChatStream:
+        """Return what passes the engine's chunks on. The usage goes into the ledger, and to callers who ask for it."""
+        return ChatStream(
+            settings.name,
+            stamp,
+            split_thoughts=settings.uses_reasoning_parser,
+            wants_usage=bool(self._stream_options.get("include_usage")),
+        )
+
     def empty_answer(self, settings: ProfileSettings, stamp: Stamp) -> bytes:
-        """Return an empty chat completion."""
+        """Return an empty chat completion, or its chunk."""
+        if self.wants_stream:
+            chunk = chat.emptied_chunk(settings.name, stamp.response_id, stamp.created_at)
+            return sse.nameless(wire.encode(chunk)) + sse.DONE_FRAME
         return wire.encode(chat.emptied(settings.name, stamp.response_id, stamp.created_at))

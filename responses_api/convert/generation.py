@@ -85,7 +85,7 @@ def read(completion: wire.ChatCompletion, *, split_thoughts: bool, new_id: IdMak
     """Return what the first choice holds. `split_thoughts` takes `<think>` out of the text."""
     choice = completion.choices[0]
     message = choice.message
-    text = _text(message.content)
+    text = text_of(message.content)
     # Older servers' name wins when both are there: it is the one that a proxy in between has filled in.
     own = message.reasoning_content or message.reasoning
     thoughts = [own] if own else []
@@ -102,7 +102,8 @@ def read(completion: wire.ChatCompletion, *, split_thoughts: bool, new_id: IdMak
     )
 
 
-def _text(content: str | list[dict[str, Any]] | None) -> str:
+def text_of(content: str | list[dict[str, Any]] | None) -> str:
+    """Return a content's text, whether it came as such or in parts."""
     if isinstance(content, list):
         return "".join(text for part in content if isinstance(text := part.get("text"), str))
     return content or ""
@@ -113,13 +114,14 @@ def _calls(message: wire.ChatMessage, new_id: IdMaker) -> list[Call]:
     if message.function_call and not calls:  # the form before tool_calls
         calls = [(None, message.function_call)]
     return [
-        Call(call_id or new_id("call"), function.name or "", _arguments(function.arguments))
+        Call(call_id or new_id("call"), function.name or "", arguments_text(function.arguments))
         for call_id, function in calls
         if function is not None
     ]
 
 
-def _arguments(given: Any) -> str:
+def arguments_text(given: Any) -> str:
+    """Return a call's arguments as the JSON text that they are elsewhere."""
     if isinstance(given, str):
         return given
     return "{}" if given is None else msgspec.json.encode(given).decode()

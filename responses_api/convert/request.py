@@ -33,8 +33,7 @@ SAME_NAME = (
 
 # Known features that are not served, and the values that ask for none of it.
 REFUSED_UNLESS: dict[str, tuple[Any, ...]] = {
-    "stream": (None, False),
-    "stream_options": (None,),
+    "stream_options": (None, {}, {"include_obfuscation": False}),
     "background": (None, False),
     "previous_response_id": (None,),
     "conversation": (None,),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from responses_api.convert import tools
-from responses_api.convert.generation import Generation, IdMaker, Usage
+from responses_api.convert.generation import Call, Generation, IdMaker, Usage
 from responses_api.wire import ResponsesRequest
 
 # An engine's reasons to end that cut the answer short, and what the API calls them.
@@ -31,20 +31,44 @@ def answered(
     request: ResponsesRequest, chat: dict[str, Any], model: str, generation: Generation, stamp: Stamp
 ) -> dict[str, Any]:
     """Return the resource for a generation. `chat` is the body that the engine was sent, `model` the profile's name."""
-    reason = INCOMPLETE.get(generation.finish_reason)
-    failed = generation.finish_reason in FAILED
     output = _output(generation, stamp.new_id)
-    if reason:
+    if generation.finish_reason in INCOMPLETE:
         output[-1]["status"] = "incomplete"  # the contract: what was cut off is the last item
+    end = ended(generation.finish_reason, output, generation.usage, stamp.completed_at)
+    return {**head(request, chat, model, stamp), **end}
+
+
+def ended(
+    finish_reason: str, output: list[dict[str, Any]], usage: Usage | None, completed_at: int | None
+) -> dict[str, Any]:
+    """Return the fields that tell how the engine ended, and with what."""
+    reason = INCOMPLETE.get(finish_reason)
+    failed = finish_reason in FAILED
     return {
-        **_head(request, chat, model, stamp),
-        "completed_at": None if reason or failed else stamp.completed_at,
+        "completed_at": None if reason or failed else completed_at,
         "status": "failed" if failed else "incomplete" if reason else "completed",
         "incomplete_details": {"reason": reason} if reason else None,
-        "error": _aborted(generation.finish_reason) if failed else None,
+        "error": _error(f"The engine ended the generation: {finish_reason}.") if failed else None,
         "output": output,
-        "usage": _usage(generation.usage),
+        "usage": _usage(usage),
     }
+
+
+def begun() -> dict[str, Any]:
+    """Return the fields of a resource that is still being generated."""
+    return {
+        "completed_at": None,
+        "status": "in_progress",
+        "incomplete_details": None,
+        "error": None,
+        "output": [],
+        "usage": None,
+    }
+
+
+def broken(message: str, output: list[dict[str, Any]], usage: Usage | None) -> dict[str, Any]:
+    """Return the fields of a resource whose generation broke off."""
+    return {**begun(), "status": "failed", "error": _error(message), "output": output, "usage": _usage(usage)}
 
 
 def emptied(request: ResponsesRequest, chat: dict[str, Any], model: str, stamp: Stamp) -> dict[str, Any]:
@@ -52,18 +76,11 @@ def emptied(request: ResponsesRequest, chat: dict[str, Any], model: str, stamp: 
 
     Its item is `completed` in a response that is not: rollout harnesses know the empty answer by exactly this form.
     """
-    return {
-        **_head(request, chat, model, stamp),
-        "completed_at": None,
-        "status": "incomplete",
-        "incomplete_details": {"reason": "max_output_tokens"},
-        "error": None,
-        "output": [_message(Generation(), stamp.new_id)],
-        "usage": None,
-    }
+    end = ended("length", [_message(Generation(), stamp.new_id)], None, None)
+    return {**head(request, chat, model, stamp), **end}
 
 
-def _head(request: ResponsesRequest, chat: dict[str, Any], model: str, stamp: Stamp) -> dict[str, Any]:
+def head(request: ResponsesRequest, chat: dict[str, Any], model: str, stamp: Stamp) -> dict[str, Any]:
     """Return the fields that do not depend on what was generated. Sampling is echoed as it was in effect: from the
     engine's request, which holds the profile's values too.
     """
@@ -131,38 +148,60 @@ def _output(generation: Generation, new_id: IdMaker) -> list[dict[str, Any]]:
     """Return the items: reasoning, message, function calls. There is a message unless something else was said."""
     items: list[dict[str, Any]] = []
     if generation.thoughts:
-        items.append(_reasoning(generation.thoughts, new_id))
+        items.append(reasoning_item(new_id("rs"), [thought_part(thought) for thought in generation.thoughts]))
     if generation.text or generation.refusal or not (generation.thoughts or generation.calls):
         items.append(_message(generation, new_id))
-    return items + [
-        {
-            "id": new_id("fc"),
-            "type": "function_call",
-            "status": "completed",
-            "call_id": call.call_id,
-            "name": call.name,
-            "arguments": call.arguments,
-        }
-        for call in generation.calls
-    ]
-
-
-def _reasoning(thoughts: list[str], new_id: IdMaker) -> dict[str, Any]:
-    summary = [{"type": "summary_text", "text": thought} for thought in thoughts]
-    return {"id": new_id("rs"), "type": "reasoning", "status": "completed", "summary": summary}
+    return items + [call_item(new_id("fc"), call) for call in generation.calls]
 
 
 def _message(generation: Generation, new_id: IdMaker) -> dict[str, Any]:
     content: list[dict[str, Any]] = []
     if generation.text or not generation.refusal:
-        content.append({"type": "output_text", "text": generation.text, "annotations": []})
+        content.append(text_part(generation.text))
     if generation.refusal:
-        content.append({"type": "refusal", "refusal": generation.refusal})
-    return {"id": new_id("msg"), "type": "message", "role": "assistant", "status": "completed", "content": content}
+        content.append(refusal_part(generation.refusal))
+    return message_item(new_id("msg"), content)
 
 
-def _aborted(finish_reason: str) -> dict[str, Any]:
-    return {"code": "server_error", "message": f"The engine ended the generation: {finish_reason}."}
+def thought_part(text: str) -> dict[str, Any]:
+    """Return a thought as reasoning items hold it."""
+    return {"type": "summary_text", "text": text}
+
+
+def text_part(text: str) -> dict[str, Any]:
+    """Return text as messages hold it."""
+    return {"type": "output_text", "text": text, "annotations": []}
+
+
+def refusal_part(text: str) -> dict[str, Any]:
+    """Return a refusal as messages hold it."""
+    return {"type": "refusal", "refusal": text}
+
+
+def reasoning_item(item_id: str, summary: list[dict[str, Any]], status: str = "completed") -> dict[str, Any]:
+    """Return what the model thought."""
+    return {"id": item_id, "type": "reasoning", "status": status, "summary": summary}
+
+
+def message_item(item_id: str, content: list[dict[str, Any]], status: str = "completed") -> dict[str, Any]:
+    """Return what the model said."""
+    return {"id": item_id, "type": "message", "role": "assistant", "status": status, "content": content}
+
+
+def call_item(item_id: str, call: Call, status: str = "completed") -> dict[str, Any]:
+    """Return a function that the model calls."""
+    return {
+        "id": item_id,
+        "type": "function_call",
+        "status": status,
+        "call_id": call.call_id,
+        "name": call.name,
+        "arguments": call.arguments,
+    }
+
+
+def _error(message: str) -> dict[str, Any]:
+    return {"code": "server_error", "message": message}
 
 
 def _usage(usage: Usage | None) -> dict[str, Any] | None:

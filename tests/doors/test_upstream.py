@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from responses_api.errors import BadAnswerError, BrokenOffError, ConnectError, EngineTimeoutError
-from responses_api.upstream import Upstream, UpstreamAnswer
+from responses_api.upstream import Upstream, UpstreamAnswer, UpstreamStream
 from tests.fakes.scripted_vllm import ScriptedVllm, Step
 
 BODY = msgspec.json.encode({"model": "tiny", "messages": [{"role": "user", "content": "hi"}]})
@@ -61,6 +61,8 @@ async def test_nobody_listening_is_a_connect_error(upstream: Upstream, engine: S
     engine.kill()
     with pytest.raises(ConnectError, match=r"^The engine cannot be reached: .*refused"):
         await ask(upstream, engine)
+    with pytest.raises(ConnectError):
+        await open_stream(upstream, engine)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +153,103 @@ async def test_many_wait_at_once_and_silent_peers_are_noticed(upstream: Upstream
     options = [transport.get_extra_info("socket") for transport in pooled if transport]
     assert options
     assert all(made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for made in options)
+
+
+STREAM_BODY = BODY.replace(b'{"model"', b'{"stream":true,"model"')
+
+
+async def open_stream(upstream: Upstream, engine: ScriptedVllm, seconds: float = 10) -> UpstreamStream:
+    url = engine.base_url + "/chat/completions"
+    opened = await upstream.open(url, STREAM_BODY, api_key="engine-key", timeout_seconds=seconds)
+    assert isinstance(opened, UpstreamStream)
+    return opened
+
+
+async def read_all(stream: UpstreamStream) -> bytes:
+    raw = stream.first
+    while data := await stream.read(5):
+        raw += data
+    assert data == b""
+    stream.close()
+    return raw
+
+
+async def test_a_stream_comes_as_it_is_sent_and_its_connection_is_kept(
+    upstream: Upstream, engine: ScriptedVllm
+) -> None:
+    engine.script.append(Step(gap=0.05))
+    stream = await open_stream(upstream, engine)
+    assert b"[DONE]" not in stream.first
+    assert (await read_all(stream)).endswith(b"data: [DONE]\n\n")
+    connector = upstream._ready().connector
+    assert connector is not None
+    assert sum(map(len, connector._conns.values())) == 1
+
+
+async def test_an_answer_that_is_no_stream_comes_whole(upstream: Upstream, engine: ScriptedVllm) -> None:
+    url = engine.base_url + "/chat/completions"
+    engine.script.extend([Step(status=503, body={"error": "busy"}), Step(body="<html>")])
+    for status, body in ((503, b'{"error":"busy"}'), (200, b"<html>")):
+        answer = await upstream.open(url, STREAM_BODY, api_key="engine-key", timeout_seconds=10)
+        assert isinstance(answer, UpstreamAnswer)
+        assert (answer.status, answer.body) == (status, body)
+
+
+@pytest.mark.parametrize("step", [Step(break_off="before"), Step(break_off="headers"), Step(events=[])])
+async def test_a_stream_that_ends_before_its_first_byte_may_be_asked_for_elsewhere(
+    upstream: Upstream, engine: ScriptedVllm, step: Step
+) -> None:
+    engine.script.append(step)
+    with pytest.raises(BrokenOffError):
+        await open_stream(upstream, engine)
+
+
+async def test_a_stream_that_breaks_off_says_so(upstream: Upstream, engine: ScriptedVllm) -> None:
+    engine.script.append(Step(break_off="middle"))
+    stream = await open_stream(upstream, engine)
+    assert b"assistant" in stream.first
+    with pytest.raises(BrokenOffError):
+        await read_all(stream)
+    stream.close()
+
+
+async def test_a_silence_is_reported_and_ends_as_a_stall(engine: ScriptedVllm) -> None:
+    upstream = Upstream(stall_seconds=0.5)
+    engine.script.append(Step(stall=True))
+    stream = await open_stream(upstream, engine)
+    while await stream.read(0.1):
+        pass  # what was sent before the silence
+    assert await stream.read(0.1) is None
+    with pytest.raises(EngineTimeoutError, match=r"nothing for 0\.5 seconds"):
+        await stream.read(5)
+    stream.close()
+    await upstream.close()
+
+
+async def test_a_stream_ends_in_time_however_steadily_it_flows(upstream: Upstream, engine: ScriptedVllm) -> None:
+    engine.script.append(Step(gap=0.2))
+    stream = await open_stream(upstream, engine, seconds=0.5)
+    with pytest.raises(EngineTimeoutError, match="did not end"):
+        await read_all(stream)
+    stream.close()
+    engine.script.append(Step(hang=True))
+    with pytest.raises(EngineTimeoutError, match=r"0\.2 seconds"):
+        await open_stream(upstream, engine, seconds=0.2)
+
+
+async def test_closing_or_cancelling_a_stream_stops_the_engine(upstream: Upstream, engine: ScriptedVllm) -> None:
+    engine.script.extend([Step(stall=True), Step(stall=True)])
+    (await open_stream(upstream, engine)).close()
+    reading = asyncio.create_task(read_all(stream := await open_stream(upstream, engine)))
+    await asyncio.sleep(0.05)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    stream.close()
+    deadline = time.monotonic() + 2
+    while not all(seen.client_left for seen in engine.requests):
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
 
 
 async def wait_for_requests(engine: ScriptedVllm, number: int) -> None:

@@ -1,7 +1,8 @@
 """A vLLM that does what it is told, on a real Uvicorn.
 
 Left alone it answers as a small vLLM would: it echoes the last message, counts words as tokens, checks its key and
-refuses what does not fit its context. It is told otherwise in three ways, the first that applies wins:
+refuses what does not fit its context; asked to stream, it does. It is told otherwise in three ways, the first that
+applies wins:
 
 1. by the request: a last message `!script {"status": 503}` is a step for this one answer;
 2. by the queue: `engine.script.append(Step(...))`, or `POST /script {"steps": [...]}`, one step an answer;
@@ -15,10 +16,11 @@ import argparse
 import asyncio
 import time
 from collections import deque
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from tests.fakes.streamed_chat import frame_of, frames_of
 from tests.fakes.uvicorn_thread import UvicornThread
 
 PROMPT_SCRIPT = "!script "
@@ -44,7 +46,11 @@ class Step(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     headers: dict[str, str] = {}
     delay: float = 0  # seconds before the answer
     hang: bool = False  # no answer until the client leaves
-    break_off: Literal["", "before", "middle"] = ""  # the connection ends before, or inside, the answer
+    # The connection ends before the answer, after the headers of a stream, or inside the answer.
+    break_off: Literal["", "before", "headers", "middle"] = ""
+    events: list[Any] | None = None  # of a stream, in place of the plausible ones: text goes out as it is
+    gap: float = 0  # seconds between two events of a stream
+    stall: bool = False  # a stream stops in the middle, until the client leaves
 
 
 class Seen(msgspec.Struct):
@@ -57,6 +63,13 @@ class Seen(msgspec.Struct):
     at: float
     client_left: bool = False
     answered: bool = False
+    sent: int = 0  # events of a stream
+
+
+class _Connection(NamedTuple):
+    scope: Any
+    receive: Any
+    send: Any
 
 
 class Control(msgspec.Struct, forbid_unknown_fields=True):
@@ -148,6 +161,12 @@ class ScriptedVllm(UvicornThread):
             await _abort(scope, receive)
             return
         status, body = self._plausible(seen, step) if step.body is None else (step.status, step.body)
+        if status == 200 and step.body is None and isinstance(seen.body, dict) and seen.body.get("stream"):
+            options = seen.body.get("stream_options") or {}
+            events = frames_of(body, with_usage=bool(options.get("include_usage")))
+            frames = events if step.events is None else [frame_of(event) for event in step.events]
+            await self._stream(frames, step, seen, _Connection(scope, receive, send))
+            return
         payload = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
         if step.break_off == "middle":
             start = {"type": "http.response.start", "status": status}
@@ -156,6 +175,30 @@ class ScriptedVllm(UvicornThread):
             await _abort(scope, receive)
             return
         await _send(send, status, payload, {"content-type": "application/json", **step.headers})
+        seen.answered = True
+
+    async def _stream(self, frames: list[bytes], step: Step, seen: Seen, connection: "_Connection") -> None:
+        scope, receive, send = connection
+        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        middle = {"headers": 0, "middle": len(frames) // 2}.get(step.break_off)
+        gone = asyncio.ensure_future(receive())
+        try:
+            for number, frame in enumerate(frames):
+                if number == middle:
+                    await asyncio.sleep(0.05)  # what was sent gets through
+                    scope["state"]["transport"].abort()
+                stalls = step.stall and number == len(frames) // 2
+                if number or middle == 0:
+                    await asyncio.wait({gone}, timeout=None if stalls or number == middle else step.gap)
+                if gone.done():
+                    seen.client_left = True
+                    return
+                await send({"type": "http.response.body", "body": frame, "more_body": True})
+                seen.sent += 1
+        finally:
+            gone.cancel()
+        await send({"type": "http.response.body", "body": b""})
         seen.answered = True
 
     def _step(self, seen: Seen) -> Step:

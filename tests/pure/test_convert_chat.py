@@ -78,7 +78,8 @@ def test_messages_that_are_no_objects_are_left_to_the_engine_to_refuse() -> None
         ({"model": "p"}, "messages", "missing_required_parameter"),
         ({"model": 1, "messages": []}, "model", "invalid_type"),
         ({"model": "p", "messages": "hi"}, "messages", "invalid_type"),
-        ({"model": "p", "messages": [], "stream": True}, "stream", "unsupported_parameter"),
+        ({"model": "p", "messages": [], "stream": "yes"}, "stream", "invalid_type"),
+        ({"model": "p", "messages": [], "stream": True, "stream_options": []}, "stream_options", "invalid_type"),
         ([], None, "invalid_type"),
     ],
 )

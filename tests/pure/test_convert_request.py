@@ -242,6 +242,8 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
             {"tools": [{"type": "function", "name": "f", "parameters": None, "strict": True, "description": "d"}]},
             {"tools": [{"type": "function", "function": {"name": "f", "description": "d", "strict": True}}]},
         ),
+        ({"stream": False, "stream_options": {"include_obfuscation": False}}, {}),
+        ({"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}),
         ({"stream": False, "background": False, "truncation": "disabled", "top_logprobs": 0}, {}),
     ],
 )
@@ -252,7 +254,7 @@ def test_fields_reach_the_engine(request_fields: dict[str, Any], engine_fields: 
 @pytest.mark.parametrize(
     ("request_fields", "param", "code"),
     [
-        ({"stream": True}, "stream", "unsupported_parameter"),
+        ({"stream": True, "stream_options": {"include_usage": True}}, "stream_options", "unsupported_parameter"),
         ({"background": True}, "background", "unsupported_parameter"),
         ({"previous_response_id": "resp_1"}, "previous_response_id", "unsupported_parameter"),
         ({"conversation": "conv_1"}, "conversation", "unsupported_parameter"),

@@ -18,8 +18,10 @@ from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletion
 from openai.types.responses import Response
 
+from responses_api.models import ResponseRecord
 from tests.fakes.scripted_vllm import Step
 from tests.web.gateway_server import Site, running, until
+from tests.web.streams import ask as ask_stream
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -153,8 +155,23 @@ def test_daphne_serves_it_too_and_notices_a_caller_who_leaves(site: Site) -> Non
     site.server.stop()
     with daphne(port):
         assert site.ask("hello").json()["output"][0]["content"][0]["text"] == "echo: hello"
-        assert site.ask(stream=True).json()["error"]["param"] == "stream"
+        assert site.ask(background=True).json()["error"]["param"] == "background"
         site.engine.script.append(Step(hang=True))
         with pytest.raises(httpx.ReadTimeout), site.client() as client:
             client.post("/responses", json={"model": "tiny", "input": "hi"}, timeout=0.3)
         until(lambda: site.engine.requests[-1].client_left, seconds=2)
+
+
+def test_daphne_streams_too(site: Site) -> None:
+    port = site.server.port
+    site.server.stop()
+    with daphne(port):
+        assert ask_stream(site, "hello").deltas == ["echo:", " hello"]
+        site.engine.script.append(Step(break_off="middle"))
+        assert ask_stream(site).events[-1]["type"] == "response.failed"
+        site.engine.script.append(Step(stall=True))
+        body = {"model": "tiny", "input": "hi", "stream": True}
+        with site.client() as client, client.stream("POST", "/responses", json=body) as response:
+            assert b"response.created" in next(response.iter_bytes())
+        until(lambda: site.engine.requests[-1].client_left, seconds=2)
+        until(lambda: ResponseRecord.objects.filter(error_code="client_left").exists(), seconds=2)

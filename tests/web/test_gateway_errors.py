@@ -89,17 +89,17 @@ def test_a_key_is_asked_for(headers: dict[str, str], status: int, code: str | No
         (
             "POST",
             "/responses",
-            {"model": "tiny", "input": "hi", "stream": True},
+            {"model": "tiny", "input": "hi", "stream": True, "background": True},
             400,
             "unsupported_parameter",
-            "stream",
+            "background",
         ),
         (
             "POST",
             "/chat/completions",
-            {"model": "tiny", "messages": [], "stream": True},
+            {"model": "tiny", "messages": [], "stream": "yes"},
             400,
-            "unsupported_parameter",
+            "invalid_type",
             "stream",
         ),
         ("GET", "/responses", None, 405, "method_not_allowed", None),
@@ -242,7 +242,7 @@ def test_a_bug_is_a_500_with_a_request_id_and_the_traceback_stays_in_the_log(
     assert (response.status_code, error["code"], error["type"]) == (500, "server_error", "server_error")
     assert "req-77" in error["message"]
     assert "mapping" not in error["message"]
-    (logged,) = [record for record in caplog.records if record.name == "responses_api.gateway"]
+    (logged,) = [record for record in caplog.records if record.name == "responses_api.trace"]
     assert "req-77" in logged.getMessage()
     assert logged.exc_info is not None
     assert ResponseRecord.objects.get().error_code == "server_error"

@@ -1,0 +1,55 @@
+"""Streams as a client reads them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import msgspec
+
+from responses_api import sse
+from tests.pure.streams import obey
+from tests.web.gateway_server import Site
+
+
+@dataclass
+class Streamed:
+    """A whole streamed answer."""
+
+    headers: httpx.Headers
+    events: list[dict[str, Any]]
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """The resource of the terminal event."""
+        resource: dict[str, Any] = self.events[-1]["response"]
+        return resource
+
+    @property
+    def deltas(self) -> list[str]:
+        """The pieces of text."""
+        return [event["delta"] for event in self.events if event["type"] == "response.output_text.delta"]
+
+
+def ask(site: Site, given: Any = "hi", /, **request: Any) -> Streamed:
+    """Ask `tiny` for a stream of /v1/responses, and return it after a check that it is lawful."""
+    response = site.ask(given, stream=True, **request)
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream"), response.text
+    streamed = Streamed(response.headers, data_of(response))
+    obey(streamed.events)
+    return streamed
+
+
+def ask_chat(site: Site, **request: Any) -> list[dict[str, Any]]:
+    """Ask `tiny` for a streamed chat completion, and return its chunks."""
+    body = {"model": "tiny", "messages": [{"role": "user", "content": "hi there"}], "stream": True, **request}
+    with site.client() as client:
+        response = client.post("/chat/completions", json=body)
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/event-stream"), response.text
+    return data_of(response)
+
+
+def data_of(response: httpx.Response) -> list[dict[str, Any]]:
+    """Return what a stream holds, after a check that it ends with `[DONE]`."""
+    *found, done = sse.Decoder().feed(response.content)
+    assert done.is_done
+    return [msgspec.json.decode(event.data) for event in found]
