@@ -16,6 +16,8 @@ def main() -> None:
         execute_from_command_line(sys.argv)
     except SettingError as error:
         sys.exit(f"roundhouse: {error}")
+    except KeyboardInterrupt:
+        sys.exit("roundhouse: interrupted.")
 
 
 if __name__ == "__main__":

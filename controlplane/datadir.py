@@ -1,9 +1,12 @@
 """The data directory: the one place where Roundhouse keeps state on disk. Only its owner may read it."""
 
+import errno
 import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+
+from controlplane.env import SettingError
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,20 @@ class DataDir:
         return self.root / "secret.key"
 
     def prepare(self) -> None:
-        """Create the folders, readable by their owner only. Safe to repeat."""
-        for folder in (self.root, self.broker, self.logs, self.engine_logs, self.models, self.ray):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Create the folders, readable by their owner only. Safe to repeat.
+
+        Raises:
+            SettingError: if they cannot be made or written to.
+        """
+        try:
+            for folder in (self.root, self.broker, self.logs, self.engine_logs, self.models, self.ray):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(self.root, os.W_OK | os.X_OK) or os.statvfs(self.root).f_flag & os.ST_RDONLY:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        except OSError as error:
+            raise SettingError(
+                f"ROUNDHOUSE_DATA_DIR={self.root} cannot be used ({error.strerror}): set it to a directory of yours."
+            ) from None
 
     def read_or_make_secret_key(self) -> str:
         """Return the secret key, making it on first use; two processes that race agree on one.

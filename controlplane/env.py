@@ -70,6 +70,17 @@ class Reader:
             raise SettingError(f"{name}={value:g} is not a whole number: set it to one from {low} to {high}.")
         return int(value)
 
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        """Return one of the choices, in capitals.
+
+        Raises:
+            SettingError: for anything else.
+        """
+        raw = self._raw(name, default).upper()
+        if raw not in choices:
+            raise SettingError(f"{name}={raw} is not known: set it to one of {', '.join(choices)}.")
+        return raw
+
     def words(self, name: str, default: str = "") -> list[str]:
         """Return the comma-separated words of the variable, without blanks."""
         return [word for part in self._raw(name, default).split(",") if (word := part.strip())]

@@ -75,7 +75,14 @@ TEMPLATES = [
 ]
 
 DATABASE_URL = READER.text("DATABASE_URL", f"sqlite:///{DATA_DIR.database}")
-DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)}
+try:
+    DATABASES: dict[str, Any] = {
+        "default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
+    }
+except ValueError:  # without the URL: it may hold a password
+    raise env.SettingError(
+        "DATABASE_URL is not a database URL: set it to postgres://user:password@host:5432/name, or unset it for SQLite."
+    ) from None
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets readers go on while the ledger writes; IMMEDIATE takes the write lock at once, so that a
     # transaction never fails half-way with "database is locked" but waits up to the timeout (seconds).
@@ -165,7 +172,7 @@ SPECTACULAR_SETTINGS = {
     },
 }
 
-LOG_LEVEL = READER.text("ROUNDHOUSE_LOG_LEVEL", "INFO").upper()
+LOG_LEVEL = READER.choice("ROUNDHOUSE_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
