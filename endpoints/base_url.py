@@ -5,7 +5,10 @@ vLLM serves the OpenAI API under `/v1`, and paths such as `/chat/completions` ar
 correction.
 """
 
+import re
 from urllib.parse import SplitResult, urlsplit, urlunsplit
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(?:%\w+)?")  # a name, an IPv4 or an IPv6 address
 
 
 class BaseUrlError(ValueError):
@@ -29,9 +32,9 @@ def check(url: str) -> str:
     except ValueError:
         raise BaseUrlError(f"{url!r} is not a URL.") from None
     if parts.scheme not in {"http", "https"}:
-        guess = _with_v1(urlsplit("http://" + url)) if "://" not in url and url else ""
+        guess = _guess(url.partition("://")[2] if "://" in url else url)
         raise BaseUrlError("A base URL starts with http:// or https://.", guess)
-    if not parts.hostname:
+    if not parts.hostname or not _HOST.fullmatch(parts.hostname):
         raise BaseUrlError("A base URL names a host, for example http://gpu-1:8000/v1.")
     if port == 0:
         raise BaseUrlError("Port 0 is not a port that a server listens on.")
@@ -45,8 +48,20 @@ def check(url: str) -> str:
     return corrected
 
 
+def _guess(rest: str) -> str:
+    """Return what was meant by an address without its scheme; "" if it is none."""
+    try:
+        parts = urlsplit("http://" + rest)
+        usable = parts.port != 0 and _HOST.fullmatch(parts.hostname or "")
+    except ValueError:
+        return ""
+    return _with_v1(parts) if usable else ""
+
+
 def _with_v1(parts: SplitResult) -> str:
     path = parts.path.rstrip("/")
+    if path.endswith("/V1"):
+        path = path[:-3] + "/v1"
     for tail in ("/chat/completions", "/completions", "/responses", "/models"):
         path = path.removesuffix(tail)
     if not path.endswith("/v1"):

@@ -29,6 +29,8 @@ def test_a_good_url_is_kept_without_its_trailing_slash(given: str, kept: str) ->
         ("http://user:secret@gpu-1:8000/v1", "http://gpu-1:8000/v1"),
         ("http://gpu-1:8000/v1?key=1", "http://gpu-1:8000/v1"),
         ("http://gpu-1:8000/v1#x", "http://gpu-1:8000/v1"),
+        ("ftp://gpu-1:8000/v1", "http://gpu-1:8000/v1"),
+        ("HTTP://gpu-1:8000/V1", "http://gpu-1:8000/v1"),
     ],
 )
 def test_a_wrong_url_is_answered_with_the_corrected_form(given: str, corrected: str) -> None:
@@ -40,7 +42,17 @@ def test_a_wrong_url_is_answered_with_the_corrected_form(given: str, corrected: 
 
 
 @pytest.mark.parametrize(
-    "given", ["", "http://", "ftp://host/v1", "http://host:99999/v1", "http://[::1/v1", "file:///v1", "http://h:0/v1"]
+    "given",
+    [
+        "",
+        "http://",
+        "javascript:alert(1)",
+        "http://h h/v1",
+        "http://host:99999/v1",
+        "http://[::1/v1",
+        "file:///v1",
+        "http://h:0/v1",
+    ],
 )
 def test_what_cannot_be_corrected_is_refused(given: str) -> None:
     with pytest.raises(BaseUrlError) as caught:
