@@ -259,13 +259,22 @@ def _ended(seen: Observation) -> str:
         return "Its job was stopped by someone else."
     if seen.job.exit_code is None:
         return seen.cause or seen.job.message or "The job failed."
+    if seen.job.exit_code == 0:
+        return f"It ended by itself, as vLLM does when its engine core dies (exit code 0). {seen.cause}".strip()
+    if _signal(seen.job.exit_code):
+        return _how(seen.job.exit_code)  # whatever the log holds: that is not what ended it
     return f"{_how(seen.job.exit_code)} {seen.cause}".strip()
 
 
+def _signal(exit_code: int) -> int:
+    """Return the signal that ended a process; 0 if none did. A shell in between reports it as 128 plus its number."""
+    if exit_code < 0:
+        return -exit_code
+    return exit_code - 128 if exit_code - 128 in SIGNALS else 0
+
+
 def _how(exit_code: int) -> str:
-    # A shell in between reports a signal as 128 plus its number.
-    signal = -exit_code if exit_code < 0 else exit_code - 128
-    if exit_code < 0 or signal in SIGNALS:
+    if signal := _signal(exit_code):
         return f"The process was killed by signal {signal} ({SIGNALS.get(signal, 'see signal(7)')})."
     return f"The process ended with exit code {exit_code}."
 

@@ -193,7 +193,8 @@ def test_nothing_is_launched_that_is_not_wanted_or_still_there(known: Facts, see
         (JobView(JobState.FAILED, exit_code=-64), "", "signal 64 (see signal(7))"),
         (JobView(JobState.FAILED, exit_code=1), "Out.", "The process ended with exit code 1. Out."),
         (JobView(JobState.FAILED, exit_code=130), "", "The process ended with exit code 130."),
-        (FINISHED, "", "The process ended with exit code 0."),
+        (KILLED, "An error of long ago.", "for want of memory)."),
+        (FINISHED, "Out.", "It ended by itself, as vLLM does when its engine core dies (exit code 0). Out."),
         (JobView(JobState.FAILED, message="actor died"), "", "actor died"),
         (JobView(JobState.FAILED), "", "The job failed."),
         (JobView(JobState.GONE, message="The Ray head is gone."), "", "The Ray head is gone."),
@@ -205,6 +206,7 @@ def test_a_failure_says_how_it_ended(job: JobView, cause: str, reason: str) -> N
     step = decide(State.READY, RUN, Observation(job=job, cause=cause))
     assert step.move == State.FAILED
     assert reason in step.reason
+    assert step.reason.endswith(reason[-4:]) or cause == ""
 
 
 def test_a_start_that_takes_too_long_says_where_it_was() -> None:
