@@ -145,6 +145,7 @@ class LocalHead:
             *(f"--object-store-memory={OBJECT_STORE_BYTES}", "--include-log-monitor=false"),
         ]
         env = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
+        env["TMPDIR"] = str(self._where.ray_temp)  # Python's multiprocessing leaves folders where it works
         env |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
         env |= processes.environment(MARK_VARIABLE, self._where.identity)
         # The shell leaves at once, so the head is nobody's child: no worker has to reap it, and none takes it along.
