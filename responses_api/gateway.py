@@ -264,7 +264,7 @@ def _why_none(profile: ProfileView) -> str:
     reasons = [*profile.unusable.values(), *(f"{view.name} is draining" for view in profile.usable.values())]
     if not reasons:
         return f"The model '{name}' has no engine yet: its pool is empty."
-    return f"No engine of the model '{name}' can be asked: {'; '.join(reasons)}."
+    return f"No engine of the model '{name}' can be asked: {'; '.join(reason.rstrip('.') for reason in reasons)}."
 
 
 def _words(answer: UpstreamAnswer) -> tuple[str, wire.ErrorDetail]:
