@@ -143,7 +143,7 @@ class ReadOnly:
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
-        """Return False: rows are pruned by Roundhouse alone."""
+        """Return False: history is not deleted by hand."""
         return False
 
 
