@@ -19,6 +19,40 @@ def by_field(problems: list[command.Problem]) -> dict[str, list[str]]:
     return found
 
 
+SETTINGS = (
+    "name",
+    "model",
+    "profiles",
+    "vllm_serve_kwargs",
+    "vllm_serve_env_vars",
+    "hf_home",
+    "ray_worker_py_executable",
+    "device",
+    "debug",
+    "show_vllm_engine_stats",
+    "restart_policy",
+    "max_restarts",
+    "startup_timeout_seconds",
+    "drain_seconds",
+)
+OBSERVED = (
+    "desired_state",
+    "desired_at",
+    "state",
+    "state_reason",
+    "state_since",
+    "phase",
+    "base_url",
+    "generation",
+    "submission_id",
+    "failures",
+    "log_tail",
+    "endpoint",
+    "created_at",
+    "updated_at",
+)
+
+
 class EngineSerializer(StrictSerializer[Engine]):
     """An engine: what is wanted, and what was seen. The wish is changed by start and stop."""
 
@@ -41,50 +75,8 @@ class EngineSerializer(StrictSerializer[Engine]):
 
     class Meta:
         model = Engine
-        fields = (
-            "name",
-            "model",
-            "profiles",
-            "vllm_serve_kwargs",
-            "vllm_serve_env_vars",
-            "hf_home",
-            "ray_worker_py_executable",
-            "device",
-            "debug",
-            "show_vllm_engine_stats",
-            "restart_policy",
-            "max_restarts",
-            "startup_timeout_seconds",
-            "drain_seconds",
-            "desired_state",
-            "desired_at",
-            "state",
-            "state_reason",
-            "state_since",
-            "phase",
-            "base_url",
-            "generation",
-            "submission_id",
-            "failures",
-            "log_tail",
-            "endpoint",
-            "created_at",
-            "updated_at",
-        )
-        read_only_fields = (
-            "desired_state",
-            "desired_at",
-            "state",
-            "state_reason",
-            "state_since",
-            "phase",
-            "base_url",
-            "generation",
-            "failures",
-            "log_tail",
-            "created_at",
-            "updated_at",
-        )
+        fields = (*SETTINGS, *OBSERVED)
+        read_only_fields = OBSERVED
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Refuse arguments that a launch would refuse, by name."""
