@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from launcher.processes import free_port
+
 ROOT = Path(__file__).resolve().parent.parent
 SEED = """
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
@@ -42,17 +44,10 @@ class Server:
         return sum(each.memory_info().rss for each in (root, *root.children(recursive=True))) / 2**20
 
 
-def free_port() -> int:
-    """Return a port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def uvicorn(name: str, application: str, *, key: str = "", **env: str) -> Iterator[Server]:
     """Run the application on Uvicorn, as `manage.py serve` does, until the block ends."""
-    port = free_port()
+    port = free_port("127.0.0.1")
     flags = "--loop uvloop --http httptools --lifespan auto --no-access-log --log-level warning --timeout-keep-alive 75"
     command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), *flags.split()]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env})

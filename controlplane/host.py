@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
-import django.conf
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -52,6 +51,11 @@ def locked() -> Iterator[None]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield
+
+
+def own_address() -> str:
+    """Return the address under which this machine reaches what listens on ROUNDHOUSE_HOST."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.HOST, settings.HOST)  # noqa: S104  (compared, not bound)
 
 
 def check_port() -> None:
@@ -103,11 +107,7 @@ class Host:
             programs(
                 host=settings.HOST, port=settings.PORT, workers=settings.WEB_WORKERS, data_dir=settings.DATA_DIR.root
             ),
-            env={
-                **os.environ,
-                "ROUNDHOUSE_DATA_DIR": str(settings.DATA_DIR.root),
-                "DJANGO_SETTINGS_MODULE": os.environ.get(django.conf.ENVIRONMENT_VARIABLE, "controlplane.settings"),
-            },
+            env={**os.environ, "ROUNDHOUSE_DATA_DIR": str(settings.DATA_DIR.root)},
             log_dir=settings.DATA_DIR.logs if log_to_files else None,
             say=say,
         )
@@ -137,9 +137,8 @@ class Host:
 
     def _wait_for_web(self) -> None:
         deadline = time.monotonic() + WEB_DEADLINE_SECONDS
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.HOST, settings.HOST)  # noqa: S104  (compared, not bound)
         while self.tick():
-            with contextlib.suppress(OSError), socket.create_connection((host, settings.PORT), timeout=1):
+            with contextlib.suppress(OSError), socket.create_connection((own_address(), settings.PORT), timeout=1):
                 return
             if time.monotonic() > deadline:
                 raise HostError(

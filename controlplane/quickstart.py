@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 
 from controlplane import datadir
+from controlplane.host import own_address
 from endpoints import keys
 from endpoints.models import ApiKey, ConfigProfile
 from launcher.models import Engine, default_serve_kwargs
@@ -47,7 +48,8 @@ class Facts:
 def facts(*, model: str | None) -> Facts:
     """Return the facts: the password and the key of the last run if they still hold, new ones otherwise."""
     known = _read()
-    shown_host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.HOST, settings.HOST)  # noqa: S104  (compared, not bound)
+    address = own_address()
+    shown_host = f"[{address}]" if ":" in address else address
     return Facts(
         url=f"http://{shown_host}:{settings.PORT}",
         admin_username=ADMIN,

@@ -18,16 +18,10 @@ import httpx
 import psutil
 
 from launcher.places import Places
+from launcher.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 STOP_SECONDS = 20.0  # what is promised for Ctrl-C
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def shared_memory() -> set[str]:
@@ -48,7 +42,7 @@ class RoundhouseHost:
     """One `make run`. `engine` is what ENGINE is set to."""
 
     data_dir: Path
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: free_port("127.0.0.1"))
     engine: str = "auto"
     settings: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[str] | None = None
