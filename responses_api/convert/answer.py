@@ -1,24 +1,30 @@
 """What goes back to the caller, whole or as a stream, in the words of either API. Pure."""
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from responses_api.convert.generation import Generation
 from responses_api.convert.resource import FAILED, INCOMPLETE
 from responses_api.errors import EngineError, GatewayError
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What goes to the caller, or the end of it if it is streamed; and what it was made of."""
 
     body: bytes
     status: str  # completed, incomplete or failed
     generation: Generation
+    cause: str = ""  # why it is empty, if no engine was asked
+
+
+class Question(NamedTuple):
+    """Something that is asked of the engine beside the request itself. `path` is as in `Exchange.path`."""
+
+    path: str
+    body: bytes
 
 
 class AnswerStream(Protocol):
-    """An answer on its way: the engine's bytes in, however they are cut, the caller's out. No method raises."""
+    """An answer on its way: the engine's bytes in, however they are cut, the caller's out. What can raise says so."""
 
     @property
     def error(self) -> EngineError | None:
@@ -43,8 +49,24 @@ class AnswerStream(Protocol):
         """Return something to send in a long silence."""
         ...
 
+    def after(self) -> Question | None:
+        """Return what must be asked before `finish`; the exchange that made this stream hears the answer.
+
+        Raises:
+            BadAnswerError: if the engine's answer is such that asking is in vain.
+        """
+        ...
+
     def finish(self, completed_at: int) -> Answer:
-        """Return the end of an answer that the engine has ended. `completed_at`: seconds since 1970."""
+        """Return the end of an answer that the engine has ended. `completed_at`: seconds since 1970.
+
+        Raises:
+            BadAnswerError: if something is missing in it that only its end can show.
+        """
+        ...
+
+    def emptied(self) -> bytes | None:
+        """Return the end that makes it the empty answer to a prompt that does not fit; None if something was said."""
         ...
 
     def fail(self, error: GatewayError) -> bytes:

@@ -2,23 +2,41 @@
 
 from typing import Any
 
-from responses_api.convert import items, think
+from responses_api.convert.profile import ProfileSettings
+from responses_api.convert.transcript import TOKEN_IDS, apart, token_ids
 
 # What an engine is asked for when the answer is streamed: the usage too, for the ledger.
 STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 
-TAGS = (think.OPEN, think.CLOSE)
+THOUGHTS = ("reasoning_content", "reasoning")
 
 
-def history(messages: list[Any]) -> list[Any]:
-    """Return the messages with the assistant's tagged thoughts in fields of their own, where templates look."""
-    return [_apart(message) if _is_thoughtful(message) else message for message in messages]
+def history(messages: list[Any], settings: ProfileSettings) -> list[Any]:
+    """Return the messages with what the assistant thought in earlier turns where the profile wants it: tagged thoughts
+    in fields of their own, or in the text as they came; or none at all. The numbers of tokens stay for those who train.
+
+    Raises:
+        RequestError: if a message holds some of those numbers, and not all.
+    """
+    return [
+        _earlier(message, settings, f"messages[{index}]")
+        if isinstance(message, dict) and message.get("role") == "assistant"
+        else message
+        for index, message in enumerate(messages)
+    ]
 
 
-def _is_thoughtful(message: Any) -> bool:
-    return (
-        isinstance(message, dict) and message.get("role") == "assistant" and any(tag in _text(message) for tag in TAGS)
-    )
+def _earlier(message: dict[str, Any], settings: ProfileSettings, at: str) -> dict[str, Any]:
+    if settings.uses_reasoning_parser and not settings.preserve_reasoning_in_assistant_content:
+        text = _text(message)
+        if any(tag in text for tag in settings.tags):
+            message = _apart(message, settings)
+    if not settings.uses_interleaved_reasoning:
+        message = {name: value for name, value in message.items() if name not in THOUGHTS}
+    if any(name in message for name in TOKEN_IDS):
+        found = token_ids(message, at) if settings.return_token_id_information else {}
+        message = {**{name: value for name, value in message.items() if name not in TOKEN_IDS}, **found}
+    return message
 
 
 def _text(message: dict[str, Any]) -> str:
@@ -29,10 +47,10 @@ def _text(message: dict[str, Any]) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _apart(message: dict[str, Any]) -> dict[str, Any]:
+def _apart(message: dict[str, Any], settings: ProfileSettings) -> dict[str, Any]:
     own = message.get("reasoning_content") or message.get("reasoning")
     before = [(True, own)] if isinstance(own, str) else []
-    return {**message, **items.apart([*before, (False, _text(message))])}
+    return {**message, **apart([*before, (False, _text(message))], settings.tags)}
 
 
 def developer_becomes_system(messages: list[Any]) -> list[Any]:
@@ -41,41 +59,3 @@ def developer_becomes_system(messages: list[Any]) -> list[Any]:
         {**message, "role": "system"} if isinstance(message, dict) and message.get("role") == "developer" else message
         for message in messages
     ]
-
-
-def tag_thoughts(answer: dict[str, Any]) -> None:
-    """Move each choice's reasoning into its content, tagged: clients that keep nothing but the content then send the
-    thoughts back with the next turn, where `history` finds them.
-    """
-    for choice in answer["choices"]:
-        message = choice["message"]
-        own = message.pop("reasoning", None)
-        own = message.pop("reasoning_content", None) or own
-        if own:
-            message["content"] = think.wrap(own) + _text(message)
-
-
-def emptied(model: str, answer_id: str, created: int) -> dict[str, Any]:
-    """Return the empty answer to a prompt that does not fit."""
-    message = {"role": "assistant", "content": None, "tool_calls": None}
-    choice = {"index": 0, "message": message, "finish_reason": "length", "logprobs": None}
-    return {
-        "id": answer_id,
-        "object": "chat.completion",
-        "created": created,
-        "model": model,
-        "choices": [choice],
-        "usage": None,
-    }
-
-
-def emptied_chunk(model: str, answer_id: str, created: int) -> dict[str, Any]:
-    """Return the same as the only chunk of a streamed answer."""
-    choice = {"index": 0, "delta": {"role": "assistant", "content": None}, "finish_reason": "length", "logprobs": None}
-    return {
-        "id": answer_id,
-        "object": "chat.completion.chunk",
-        "created": created,
-        "model": model,
-        "choices": [choice],
-    }

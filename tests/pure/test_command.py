@@ -3,11 +3,14 @@ from typing import Any
 
 import pytest
 
-from launcher import command
+from launcher import command, placement
 from launcher.models import default_serve_env_vars, default_serve_kwargs
+from launcher.placement import Placement
 
 SIZES: dict[str, Any] = {"data_parallel_size": 1, "tensor_parallel_size": 1, "pipeline_parallel_size": 1}
 VARIABLES = {"VLLM_RAY_DP_PACK_STRATEGY": "strict"}
+
+TWO_NODES = Placement((("10.0.0.2",), ("10.0.0.1",)), size=8, local=1)
 
 LAUNCH = command.Launch(
     interpreter="/venv/bin/python",
@@ -16,9 +19,10 @@ LAUNCH = command.Launch(
     host="127.0.0.1",
     port=20123,
     api_key="a-secret-key",
+    hf_token="",
     hf_home="/data/models",
     temp_dir="/tmp/rh-0/engine-1-1",
-    cuda=False,
+    placement=None,
     debug=False,
     show_stats=False,
     kwargs=SIZES,
@@ -81,7 +85,20 @@ def test_the_command_on_a_cpu() -> None:
 
 
 def test_the_backends_on_a_gpu() -> None:
-    assert argv(cuda=True)[-2:] == ["--distributed-executor-backend=ray", "--data-parallel-backend=ray"]
+    assert argv(placement=TWO_NODES)[-4:] == [
+        "--distributed-executor-backend=ray",
+        "--data-parallel-backend=ray",
+        "--data-parallel-address=10.0.0.2",
+        "--data-parallel-size-local=1",
+    ]
+    assert argv(placement=replace(TWO_NODES, local=None))[-1] == "--data-parallel-address=10.0.0.2"
+
+
+def test_vllm_is_told_which_nodes_it_has() -> None:
+    told = env(placement=TWO_NODES)
+    assert told["VLLM_DP_MASTER_IP"] == "10.0.0.2"
+    assert told["VLLM_RAY_DP_PLACEMENT_NODE_IPS"] == "10.0.0.2,10.0.0.1"
+    assert "VLLM_DP_MASTER_IP" not in env()
 
 
 def test_the_environment_on_a_cpu() -> None:
@@ -98,7 +115,7 @@ def test_the_environment_on_a_cpu() -> None:
 
 
 def test_the_key_is_never_in_the_command_line() -> None:
-    assert not [word for word in argv(debug=True, show_stats=True, cuda=True) if "a-secret-key" in word]
+    assert not [word for word in argv(debug=True, show_stats=True, placement=TWO_NODES) if "a-secret-key" in word]
 
 
 def test_the_operator_may_change_what_is_only_a_default() -> None:
@@ -114,7 +131,7 @@ def test_debug_logs_more_and_statistics_are_logged_on_request() -> None:
 
 
 def test_a_gpu_engine_has_no_cpu_settings_and_a_remote_one_no_folder_of_ours() -> None:
-    assert "VLLM_CPU_KVCACHE_SPACE" not in env(cuda=True)
+    assert "VLLM_CPU_KVCACHE_SPACE" not in env(placement=TWO_NODES)
     assert "TMPDIR" not in env(temp_dir="")
 
 
@@ -196,6 +213,9 @@ def test_arguments_that_cannot_be_passed_on_are_named(kwargs: dict[str, Any], wo
     [
         ({"1X": "a"}, "'1X' is not a variable's name"),
         ({"A-B": "a"}, "is not a variable's name"),
+        ({"HF_TOKEN": "hf_x"}, "set the engine's hf_token field"),
+        ({"AWS_SECRET_ACCESS_KEY": "x"}, "its name says secret"),
+        ({"MY_TOKEN": "x"}, "its name says secret"),
         ({"VLLM_API_KEY\n": "a"}, "is not a variable's name"),
         ({"X": 1}, 'write "1" in quotes'),
         ({"X": "a\0"}, "NUL"),
@@ -209,7 +229,7 @@ def test_variables_that_cannot_be_passed_on_are_named(variables: dict[str, Any],
     assert words in problem.message
 
 
-@pytest.mark.parametrize("strategy", command.PACK_STRATEGIES)
+@pytest.mark.parametrize("strategy", placement.PACK_STRATEGIES)
 def test_every_pack_strategy_of_vllm_is_taken(strategy: str) -> None:
     assert command.check_config(SIZES, {"VLLM_RAY_DP_PACK_STRATEGY": strategy}) == []
 
@@ -223,3 +243,14 @@ def test_a_missing_pack_strategy_is_named() -> None:
 def test_what_is_no_object_is_refused(value: object) -> None:
     fields = [problem.field for problem in command.check_config(value, value)]
     assert fields == ["vllm_serve_kwargs", "vllm_serve_env_vars"]
+
+
+@pytest.mark.parametrize("name", ["TOKENIZERS_PARALLELISM", "VLLM_TOKENIZER_MODE", "KEYBOARD", "NCCL_IB_PKEY"])
+def test_a_variable_that_only_sounds_like_a_secret_may_be_set(name: str) -> None:
+    assert command.check_config(SIZES, VARIABLES | {name: "1"}) == []
+
+
+def test_a_token_goes_by_environment() -> None:
+    assert env(hf_token="hf_secret")["HF_TOKEN"] == "hf_secret"
+    assert not [word for word in argv(hf_token="hf_secret") if "hf_secret" in word]
+    assert "HF_TOKEN" not in env()

@@ -6,21 +6,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from responses_api.convert.exchange import ResponsesExchange
 from responses_api.convert.profile import ProfileSettings
 from responses_api.convert.resource import Stamp
+from responses_api.convert.responses_exchange import ResponsesExchange
 from responses_api.errors import BadAnswerError
+from tests.contract.schemas import check_response
 
 SETTINGS = ProfileSettings(name="p", engine_model="m", extra_body={"temperature": 0.25, "max_tokens": 64})
 INLINE = ProfileSettings(name="p", engine_model="m", uses_reasoning_parser=False)
-
-FIELDS = {
-    *("id", "object", "created_at", "completed_at", "status", "incomplete_details", "model", "previous_response_id"),
-    *("instructions", "output", "error", "tools", "tool_choice", "truncation", "parallel_tool_calls", "text", "top_p"),
-    *("presence_penalty", "frequency_penalty", "top_logprobs", "temperature", "reasoning", "usage"),
-    *("max_output_tokens", "max_tool_calls", "store", "background", "service_tier", "metadata"),
-    *("safety_identifier", "prompt_cache_key"),
-}
 
 
 def stamp() -> Stamp:
@@ -35,10 +28,11 @@ def completion(finish: Any = "stop", usage: Any = None, **message: Any) -> bytes
 
 def answer(raw: bytes, settings: ProfileSettings = SETTINGS, **request: Any) -> dict[str, Any]:
     exchange = ResponsesExchange(msgspec.json.encode({"model": "p", "input": "hi", **request}))
-    exchange.engine_body(settings)
-    body = exchange.answer(raw, settings, stamp()).body
+    exchange.use(settings)
+    exchange.engine_body()
+    body = exchange.answer(raw, stamp()).body
     decoded: dict[str, Any] = msgspec.json.decode(body)
-    assert decoded.keys() >= FIELDS
+    check_response(decoded)
     return decoded
 
 
@@ -67,6 +61,7 @@ def tool(call_id: Any = "c1", arguments: Any = "{}", name: Any = "f") -> dict[st
         ({"content": "hello"}, [message(1, "hello")]),
         ({"content": "<think>a</think>\n\nb"}, [thought(1, "a"), message(2, "\n\nb")]),
         ({"content": "<think>a</think>x<think>b</think>y"}, [thought(1, "a", "b"), message(2, "xy")]),
+        ({"content": "<think>a</think><think>b</think>y"}, [thought(1, "a", "b"), message(2, "y")]),
         ({"content": "<think>abc"}, [thought(1, "abc")]),
         ({"content": "reason</think>answer"}, [thought(1, "reason"), message(2, "answer")]),
         ({"content": "<think>a<think>b</think>c</think>d"}, [thought(1, "a<think>b", "c"), message(2, "d")]),
@@ -152,8 +147,12 @@ def test_the_finish_reason_is_the_status(finish: str | None, status: str, reason
         ),
         ({"prompt_tokens": 3, "completion_tokens": 4, "cache_read_input_tokens": 2}, (3, 4, 2, 0)),
         ({"prompt_tokens": 3, "completion_tokens": 4, "reasoning_output_tokens": 1}, (3, 4, 0, 1)),
-        ({}, (0, 0, 0, 0)),
-        ({"prompt_tokens": "3", "completion_tokens": -4}, (0, 0, 0, 0)),
+        ({"prompt_tokens": 3, "total_tokens": 7}, (3, 4, 0, 0)),
+        ({"completion_tokens": 4, "total_tokens": 7}, (3, 4, 0, 0)),
+        ({"completion_tokens": 4}, (0, 4, 0, 0)),
+        ({}, None),
+        ([3, 4], None),
+        ({"prompt_tokens": "3", "completion_tokens": -4}, None),
     ],
 )
 def test_usage_is_renamed(usage: Any, expected: tuple[int, int, int, int] | None) -> None:
@@ -201,18 +200,25 @@ def test_the_request_is_echoed() -> None:
     )
     assert body["tools"] == [{**tools[0], "description": None, "parameters": None, "strict": None}]
     assert body["tool_choice"] == {"type": "function", "name": "f"}
-    assert body["text"] == {"format": schema, "verbosity": "low"}
+    assert body["text"] == {"format": {**schema, "description": None}, "verbosity": "low"}
     assert body["reasoning"] == {"effort": "low", "summary": None}
     assert (body["instructions"], body["metadata"], body["parallel_tool_calls"]) == ("I", {"a": "b"}, False)
     assert (body["prompt_cache_key"], body["safety_identifier"], body["top_p"]) == ("k", "s", 0.5)
 
 
+def test_a_choice_of_allowed_tools_is_echoed_whole() -> None:
+    tools = [{"type": "function", "name": "f"}]
+    choice = {"type": "allowed_tools", "tools": tools}
+    assert answer(completion(content="x"), tools=tools, tool_choice=choice)["tool_choice"] == {"mode": "auto", **choice}
+
+
 def test_the_empty_answer_has_the_form_that_rollout_harnesses_know() -> None:
     exchange = ResponsesExchange(b'{"model": "p", "input": "hi"}')
-    exchange.engine_body(SETTINGS)
-    raw = exchange.empty_answer(SETTINGS, stamp())
+    exchange.use(SETTINGS)
+    exchange.engine_body()
+    raw = exchange.empty_answer(stamp())
     body = msgspec.json.decode(raw)
-    assert body.keys() >= FIELDS
+    check_response(body)
     assert body["output"] == [message(1, "")]
     assert (body["status"], body["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
     assert (body["usage"], body["error"], body["completed_at"]) == (None, None, None)

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from responses_api.convert.exchange import ChatExchange
+from responses_api.convert.chat_exchange import ChatExchange
 from responses_api.convert.profile import ProfileSettings
 from responses_api.convert.resource import Stamp
 from responses_api.errors import BadAnswerError, RequestError
@@ -18,7 +18,8 @@ STAMP = Stamp("chatcmpl-0", 1000, 1001, lambda prefix: f"{prefix}_1")
 
 def sent(settings: ProfileSettings = PLAIN, **request: Any) -> dict[str, Any]:
     exchange = ChatExchange(msgspec.json.encode({"model": "p", "messages": [HI], **request}))
-    decoded: dict[str, Any] = msgspec.json.decode(exchange.engine_body(settings))
+    exchange.use(settings)
+    decoded: dict[str, Any] = msgspec.json.decode(exchange.engine_body())
     return decoded
 
 
@@ -26,7 +27,8 @@ def answer(settings: ProfileSettings, **message: Any) -> dict[str, Any]:
     exchange = ChatExchange(msgspec.json.encode({"model": "p", "messages": [HI]}))
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": "stop", "stop_reason": 7}
     raw = {"id": "x", "object": "chat.completion", "created": 1, "model": "engine-model", "choices": [choice]}
-    body = exchange.answer(msgspec.json.encode(raw), settings, STAMP).body
+    exchange.use(settings)
+    body = exchange.answer(msgspec.json.encode(raw), STAMP).body
     decoded: dict[str, Any] = msgspec.json.decode(body)
     return decoded
 
@@ -106,7 +108,9 @@ def test_reasoning_comes_back_tagged_where_the_history_will_find_it() -> None:
 
 
 def test_the_empty_answer_has_the_form_that_rollout_harnesses_know() -> None:
-    raw = ChatExchange(b'{"model": "p", "messages": []}').empty_answer(PLAIN, STAMP)
+    exchange = ChatExchange(b'{"model": "p", "messages": []}')
+    exchange.use(PLAIN)
+    raw = exchange.empty_answer(STAMP)
     body = msgspec.json.decode(raw)
     assert body["choices"][0]["message"] == {"role": "assistant", "content": None, "tool_calls": None}
     assert (body["choices"][0]["finish_reason"], body["usage"]) == ("length", None)
@@ -115,5 +119,6 @@ def test_the_empty_answer_has_the_form_that_rollout_harnesses_know() -> None:
 @pytest.mark.parametrize("unread", [b'"\xff"', b"[" * 5000 + b"]" * 5000])
 def test_a_field_that_cannot_be_read_is_the_engines_fault(unread: bytes) -> None:
     exchange = ChatExchange(msgspec.json.encode({"model": "p", "messages": [HI]}))
+    exchange.use(PLAIN)
     with pytest.raises(BadAnswerError):
-        exchange.answer(b'{"x": ' + unread + b', "choices": [{"message": {"content": "hi"}}]}', PLAIN, STAMP)
+        exchange.answer(b'{"x": ' + unread + b', "choices": [{"message": {"content": "hi"}}]}', STAMP)

@@ -45,3 +45,21 @@ def test_an_engines_refusal_keeps_its_status() -> None:
     assert errors.EngineRefusalError("slow down", status=429).type == "rate_limit_error"
     refused = errors.EngineRefusalError("bad top_k", status=400, param="top_k")
     assert (refused.status, refused.type, refused.param) == (400, "invalid_request_error", "top_k")
+
+
+def test_whoever_may_ask_again_is_told_when() -> None:
+    """An engine's own 429 passes as it is."""
+    for_now = [
+        errors.ConnectError("away"),
+        errors.EngineBusyError("full", status=503),
+        errors.NoEngineError("none"),
+        errors.BacklogError("much"),
+        errors.BusyError("many"),
+        errors.RateLimitError("more", seconds=3, headers=[]),
+        errors.ShuttingDownError(),
+        errors.UnavailableError("away"),
+    ]
+    assert {kind for kind in all_errors() if kind.status in {429, 503}} <= {type(error) for error in for_now}
+    for error in for_now:
+        assert error.status in {429, 503}
+        assert int(dict(error.headers())["Retry-After"]) > 0

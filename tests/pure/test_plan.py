@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher import plan
-from launcher.cluster import JobState, JobView, Node
+from launcher.cluster import JobState, JobView
 from launcher.plan import Act, Facts, Observation, Step
 from launcher.states import MOVES, Desired, State
 
@@ -67,6 +67,13 @@ TABLE: list[tuple[State, Desired, Observation, dict[str, Any], Act, State | None
     (State.STARTING, RUN, UNKNOWN, {}, Act.NOTHING, None),
     (State.STARTING, RUN, ANSWERS, {}, Act.NOTHING, State.READY),
     (State.STARTING, RUN, Observation(job=KILLED), {}, Act.NOTHING, State.FAILED),
+    (State.STARTING, RUN, Observation(job=KILLED, port_lost=True), {}, Act.NOTHING, State.FAILED),
+    (State.STARTING, RUN, SILENT, {"restart": True}, Act.NOTHING, State.STOPPING),
+    (State.UNHEALTHY, RUN, SILENT, {"restart": True}, Act.NOTHING, State.STOPPING),
+    (State.READY, RUN, ANSWERS, {"restart": True}, Act.NOTHING, State.STOPPING),
+    (State.READY, RUN, ANSWERS, {"restart": True, "restart_after": "other"}, Act.NOTHING, None),
+    (State.READY, RUN, Observation(job=KILLED), {"restart": True, "restart_after": "x"}, Act.NOTHING, State.FAILED),
+    (State.STOPPING, RUN, Observation(job=STOPPED), {"restart": True}, Act.NOTHING, State.STOPPED),
     (State.STARTING, RUN, Observation(job=GONE), {}, Act.NOTHING, State.FAILED),
     (State.STARTING, RUN, Observation(job=FINISHED), {}, Act.NOTHING, State.FAILED),
     (State.STARTING, RUN, SILENT, {"since": ago(601)}, Act.NOTHING, State.FAILED),
@@ -232,6 +239,13 @@ def test_failures_are_counted_in_a_row() -> None:
     assert decide(State.READY, RUN, crash, failures=2, since=ago(600)).failures == 1
 
 
+def test_a_port_that_was_lost_is_no_failure() -> None:
+    lost = Observation(job=JobView(JobState.FAILED, exit_code=1), port_lost=True, cause="Address already in use.")
+    step = decide(State.STARTING, RUN, lost, failures=2)
+    assert (step.failures, step.reason[:31]) == (2, "Another program took its port. ")
+    assert decide(State.FAILED, RUN, lost, failures=0).move == State.PENDING
+
+
 def test_the_pause_doubles_up_to_five_minutes() -> None:
     assert [plan.backoff_seconds(count) for count in (1, 2, 3, 4, 5, 6, 7, 1000)] == [
         10,
@@ -255,26 +269,3 @@ def test_an_unanswered_question_is_shown_as_one() -> None:
         assert decide(state, RUN, UNKNOWN).phase == "The cluster does not answer."
     assert decide(State.PENDING, RUN, UNKNOWN, claimed=True).phase == "The cluster does not answer."
     assert decide(State.READY, RUN, Observation(job=None, trouble="x", answers=True)).phase == "x"
-
-
-SIZES = {"data_parallel_size": 2, "tensor-parallel-size": 4, "pipeline_parallel_size": 1}
-
-
-def nodes(*gpus: int) -> list[Node]:
-    return [Node(f"10.0.0.{number}", number == 0, count) for number, count in enumerate(gpus)]
-
-
-@pytest.mark.parametrize(
-    ("device", "there", "expected"),
-    [
-        ("auto", nodes(0), ""),
-        ("auto", nodes(), ""),
-        ("cpu", nodes(4), ""),
-        ("auto", nodes(8), ""),
-        ("auto", nodes(4, 4), ""),
-        ("auto", nodes(4), "It needs 8 GPUs; the cluster has 4."),
-        ("cuda", nodes(0), "It needs 8 GPUs; the cluster has 0."),
-    ],
-)
-def test_a_shortage_is_said_with_its_numbers(device: str, there: list[Node], expected: str) -> None:
-    assert plan.shortage(SIZES, device, there) == expected

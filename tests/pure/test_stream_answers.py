@@ -1,25 +1,31 @@
 """Streamed answers: what is in the events, and that they end as an answer that is not streamed."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
-from openai.types.responses import Response
 
 from responses_api import sse
 from responses_api.convert.answer import AnswerStream
-from responses_api.convert.exchange import ChatExchange, Exchange, ResponsesExchange
+from responses_api.convert.chat_exchange import ChatExchange
+from responses_api.convert.exchange import Exchange
+from responses_api.convert.generation import by_kind
 from responses_api.convert.profile import ProfileSettings
+from responses_api.convert.responses_exchange import ResponsesExchange
 from responses_api.errors import BrokenOffError
 from responses_api.verdict import classify
-from tests.pure.streams import INLINE, PLAIN, USAGE, call, chunk, events_of, exchange, said, stamp, streamed
+from tests.contract.life import check_life, check_stream, read_events
+from tests.pure.streams import INLINE, PLAIN, USAGE, call, chunk, exchange, said, stamp, streamed
 
 
 def events(raw: bytes, settings: ProfileSettings = PLAIN) -> list[dict[str, Any]]:
-    stream = exchange().stream(settings, stamp())
+    stream = exchange(settings=settings).stream(stamp())
     sent = stream.feed(raw)
     assert (stream.error, stream.said_all) == (None, True)
-    return events_of(sent + stream.finish(1001).body)
+    found = read_events(sent + stream.finish(1001).body)
+    check_stream(found)
+    return found
 
 
 def types(found: list[dict[str, Any]]) -> list[str]:
@@ -123,25 +129,57 @@ WEATHER = call(0, id="c1", name="f", arguments="{}")
 def test_the_end_is_the_answer_that_is_not_streamed(
     deltas: list[dict[str, Any]], message: dict[str, Any], finish: str | None
 ) -> None:
-    stream = exchange().stream(PLAIN, stamp())
+    stream = exchange().stream(stamp())
     sent = stream.feed(said(*deltas, finish=finish))
     end = stream.finish(1001)
-    last = events_of(sent + end.body)[-1]
+    found = read_events(sent + end.body)
+    (check_stream if finish == "stop" else check_life)(found)
+    last = found[-1]
     choice = {"message": {"role": "assistant", **message}, "finish_reason": finish}
-    whole = exchange().answer(msgspec.json.encode({"choices": [choice], "usage": USAGE}), PLAIN, stamp())
+    whole = exchange().answer(msgspec.json.encode({"choices": [choice], "usage": USAGE}), stamp())
     assert last["response"] == msgspec.json.decode(whole.body)
     assert last["type"] == f"response.{whole.status}"
     assert (end.status, end.generation) == (whole.status, whole.generation)
-    Response.model_validate(last["response"])
 
 
 def test_a_thought_that_was_never_opened_stays_in_the_text_and_the_ledger_knows_it() -> None:
-    stream = exchange().stream(PLAIN, stamp())
+    stream = exchange().stream(stamp())
     stream.feed(said({"content": "reason</thi"}, {"content": "nk>"}))
     end = stream.finish(1001)
-    (item,) = events_of(end.body)[-1]["response"]["output"]
+    (item,) = read_events(end.body)[-1]["response"]["output"]
     assert item["content"][0]["text"] == "reason</think>"
     assert classify(end.generation) == "reasoning_only"
+
+
+OPENED = ProfileSettings(name="p", engine_model="e", begins_in_thought=True)
+
+
+@pytest.mark.parametrize(
+    ("deltas", "thoughts", "text"),
+    [
+        (["hm", "m</thi", "nk>hi"], ["hmm"], "hi"),
+        (["<thi", "nk>hm</think>hi"], ["hm"], "hi"),
+        (["</think>", "hi"], [""], "hi"),
+        (["hm"], ["hm"], ""),
+        (["<thi"], ["<thi"], ""),
+        (["hm</think>a<think>b</think>"], ["hm", "b"], "a"),
+        ([], [], ""),
+    ],
+)
+def test_an_answer_may_begin_inside_a_thought(deltas: list[str], thoughts: list[str], text: str) -> None:
+    stream = exchange(settings=OPENED).stream(stamp())
+    sent = stream.feed(said(*({"content": delta} for delta in deltas)))
+    end = stream.finish(1001)
+    check_stream(read_events(sent + end.body))
+    assert (end.generation.thoughts, end.generation.text) == (thoughts, text)
+    choice = {"message": {"content": "".join(deltas)}, "finish_reason": "stop"}
+    whole = exchange(settings=OPENED).answer(msgspec.json.encode({"choices": [choice], "usage": USAGE}), stamp())
+    assert whole.generation == replace(end.generation, said=by_kind(end.generation.said))
+
+
+def test_an_engine_that_tells_its_thoughts_begins_in_none() -> None:
+    output = events(said({"reasoning": "hm"}, {"content": "hi"}), OPENED)[-1]["response"]["output"]
+    assert [item["type"] for item in output] == ["reasoning", "message"]
 
 
 def test_without_a_reasoning_parser_tags_are_text() -> None:
@@ -149,9 +187,14 @@ def test_without_a_reasoning_parser_tags_are_text() -> None:
     assert item["content"][0]["text"] == "<think>a</think>b"
 
 
-def test_items_stand_in_the_order_in_which_they_began() -> None:
+def test_items_of_a_stream_stand_in_the_order_in_which_they_began() -> None:
     output = events(said({"content": "x<think>a</think>y"}, WEATHER, {"content": "z"}))[-1]["response"]["output"]
     assert [item["type"] for item in output] == ["message", "reasoning", "message", "function_call", "message"]
+    choice = {"message": {"content": "x<think>a</think>yz", **WEATHER}, "finish_reason": "tool_calls"}
+    whole = exchange().answer(msgspec.json.encode({"choices": [choice], "usage": USAGE}), stamp())
+    output = msgspec.json.decode(whole.body)["output"]
+    assert [item["type"] for item in output] == ["reasoning", "message", "function_call"]
+    assert output[1]["content"][0]["text"] == "xyz"
 
 
 @pytest.mark.parametrize(
@@ -159,6 +202,15 @@ def test_items_stand_in_the_order_in_which_they_began() -> None:
     [
         [call(0, id="c1", name="f"), call(1, id="c2", name="g"), call(0, arguments="{}"), call(1, arguments="[]")],
         [call(0, id="c1", name="f", arguments="{}"), call(0, id="c2", name="g", arguments="[]")],
+        [
+            {"tool_calls": [{"index": 0, "id": "c1"}, {"index": 0, "function": {"name": "f", "arguments": "{}"}}]},
+            {
+                "tool_calls": [
+                    {"index": 1, "id": "c2", "function": {"name": "g", "arguments": "["}},
+                    {"index": 1, "function": {"arguments": "]"}},
+                ]
+            },
+        ],
         [
             {"tool_calls": [{"id": "c1", "function": {"name": "f", "arguments": "{}"}}]},
             {"tool_calls": [{"id": "c2", "function": {"name": "g", "arguments": "["}}]},
@@ -174,9 +226,38 @@ def test_parallel_calls_are_told_apart(deltas: list[dict[str, Any]]) -> None:
     ]
 
 
+def lives(found: list[dict[str, Any]]) -> list[tuple[str, int]]:
+    """When which item begins and ends."""
+    return [
+        (event["type"].rpartition(".")[2], event["output_index"])
+        for event in found
+        if event["type"].startswith("response.output_item.")
+    ]
+
+
+FIRST, SECOND = call(0, id="c1", name="f", arguments='{"a"'), call(1, id="c2", name="g", arguments="[]")
+
+
+@pytest.mark.parametrize(
+    ("deltas", "expected"),
+    [
+        ([FIRST, call(0, arguments=": 1}"), SECOND], [("added", 0), ("done", 0), ("added", 1), ("done", 1)]),
+        ([FIRST, SECOND, call(0, arguments=": 1}")], [("added", 0), ("added", 1), ("done", 0), ("done", 1)]),
+        ([call(0, id="c1", name="f"), SECOND], [("added", 0), ("added", 1), ("done", 0), ("done", 1)]),
+        ([WEATHER, {"content": "x"}], [("added", 0), ("done", 0), ("added", 1), ("done", 1)]),
+        ([WEATHER, SECOND, call(0, arguments="{}")], [("added", 0), ("done", 0), ("added", 1), ("done", 1)]),
+    ],
+)
+def test_a_call_ends_when_the_next_item_begins_unless_it_is_not_complete(
+    deltas: list[dict[str, Any]], expected: list[tuple[str, int]]
+) -> None:
+    assert lives(events(said(*deltas, finish="tool_calls"))) == expected
+
+
 def test_a_prompt_that_does_not_fit_has_the_same_empty_answer() -> None:
-    found = events_of(exchange().empty_answer(PLAIN, stamp()))
-    whole = msgspec.json.decode(exchange(stream=False).empty_answer(PLAIN, stamp()))
+    found = read_events(exchange().empty_answer(stamp()))
+    check_stream(found)
+    whole = msgspec.json.decode(exchange(stream=False).empty_answer(stamp()))
     assert found[-1] == {"type": "response.incomplete", "sequence_number": 7, "response": whole}
     assert "output_text.delta" not in types(found)
 
@@ -187,6 +268,7 @@ def test_a_prompt_that_does_not_fit_has_the_same_empty_answer() -> None:
         (b"data: <html>\n\n", "not a chat completion"),
         (streamed({"choices": [{"delta": {"content": {}}}]}), "not a chat completion"),
         (streamed({"error": {"message": "CUDA error"}}, b"[DONE]"), "CUDA error"),
+        (streamed({"object": "error", "message": "CUDA error", "code": 500}, b"[DONE]"), "CUDA error"),
         (streamed({"error": {}}), "does not say why"),
         (streamed(b"[DONE]"), "no choices"),
         (streamed({"choices": [], "usage": USAGE}, b"[DONE]"), "no choices"),
@@ -196,7 +278,7 @@ def test_a_prompt_that_does_not_fit_has_the_same_empty_answer() -> None:
 def test_what_an_engine_must_not_send_is_an_error_and_what_came_before_is_kept(
     raw: bytes, message: str, kind: type[Exchange]
 ) -> None:
-    stream: AnswerStream = exchange(kind).stream(PLAIN, stamp())
+    stream: AnswerStream = exchange(kind).stream(stamp())
     sent = stream.feed(streamed(chunk(content="kept"))) if b"choices" not in raw and message != "no choices" else b""
     sent += stream.feed(raw)
     assert stream.error is not None
@@ -205,19 +287,20 @@ def test_what_an_engine_must_not_send_is_an_error_and_what_came_before_is_kept(
     end = stream.fail(stream.error)
     assert end.endswith(sse.DONE_FRAME)
     if kind is ResponsesExchange:
-        last = events_of(sent + end)[-1]
+        found = read_events(sent + end)
+        check_stream(found)
+        last = found[-1]
         assert last["type"] == "response.failed"
         assert last["response"]["error"] == {"code": "server_error", "message": stream.error.message}
-        Response.model_validate(last["response"])
     else:
         assert msgspec.json.decode(sse.Decoder().feed(end)[0].data) == stream.error.body()
 
 
 def test_an_end_that_cannot_be_recorded_is_replaced() -> None:
-    stream = exchange().stream(PLAIN, stamp())
+    stream = exchange().stream(stamp())
     sent = stream.feed(said({"content": "hello"}))
-    finished = events_of(sent + stream.finish(1001).body)
-    failed = events_of(sent + stream.fail(BrokenOffError("The disk is full.")))
+    finished = read_events(sent + stream.finish(1001).body)
+    failed = read_events(sent + stream.fail(BrokenOffError("The disk is full.")))
     assert failed[:-1] == finished[:-1]
     assert (failed[-1]["type"], failed[-1]["sequence_number"]) == ("response.failed", finished[-1]["sequence_number"])
     assert failed[-1]["response"]["output"][0]["content"][0]["text"] == "hello"

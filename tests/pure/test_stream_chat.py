@@ -6,14 +6,14 @@ import msgspec
 import pytest
 
 from responses_api import sse
-from responses_api.convert.exchange import ChatExchange
+from responses_api.convert.chat_exchange import ChatExchange
 from responses_api.convert.streams import ChatStream
-from responses_api.errors import BrokenOffError
-from tests.pure.streams import PLAIN, USAGE, chunk, exchange, said, stamp, streamed
+from responses_api.errors import BadAnswerError, BrokenOffError
+from tests.pure.streams import USAGE, chunk, exchange, said, stamp, streamed
 
 
 def stream(**request: Any) -> ChatStream:
-    made = exchange(ChatExchange, **request).stream(PLAIN, stamp())
+    made = exchange(ChatExchange, **request).stream(stamp())
     assert isinstance(made, ChatStream)
     return made
 
@@ -57,7 +57,7 @@ def test_the_usage_is_passed_on_if_it_was_asked_for() -> None:
     ],
 )
 def test_the_engine_is_always_asked_for_the_usage(options: Any, sent: dict[str, Any] | None) -> None:
-    body = msgspec.json.decode(exchange(ChatExchange, stream_options=options).engine_body(PLAIN))
+    body = msgspec.json.decode(exchange(ChatExchange, stream_options=options).engine_body())
     assert body["stream"] is True
     assert body["stream_options"] == (sent or {"include_usage": True, "continuous_usage_stats": True})
 
@@ -79,6 +79,12 @@ def test_an_error_is_a_chunk_and_what_was_held_back_is_not_sent() -> None:
     assert made.still_going().startswith(b":")
 
 
+def test_a_chunk_that_is_no_text_is_the_engines_error() -> None:
+    made = stream()
+    made.feed(b'data: {"choices": [], "odd": "\xff"}\n\n')
+    assert isinstance(made.error, BadAnswerError)
+
+
 def test_the_empty_answer_is_one_chunk() -> None:
-    (only,) = chunks(exchange(ChatExchange).empty_answer(PLAIN, stamp()))
+    (only,) = chunks(exchange(ChatExchange).empty_answer(stamp()))
     assert (only["choices"][0]["finish_reason"], only["choices"][0]["delta"]["content"]) == ("length", None)

@@ -25,6 +25,7 @@ MANY_TOKENS = Usage(input_tokens=5, output_tokens=40)
         (Generation(text="", usage=MANY_TOKENS, finish_reason="length"), Cause.LENGTH_BEFORE_TEXT),
         (Generation(refusal="I will not.", usage=MANY_TOKENS), Cause.REFUSAL),
         (Generation(finish_reason="content_filter", usage=MANY_TOKENS), Cause.CONTENT_FILTER),
+        (Generation(forbidden=1, usage=MANY_TOKENS, finish_reason="tool_calls"), Cause.CALLS_FORBIDDEN),
     ],
 )
 def test_an_answer_is_classified(said: Generation, cause: Cause | None) -> None:
@@ -119,13 +120,70 @@ SUGGESTION = "Make sure that `max_model_len` is no smaller than the number of te
             "ValueError: The decoder prompt (length 3000) is longer than the maximum model length of 2048.",
             (2048, 3000, None),
         ),
+        (
+            (
+                "This model's maximum context length is 2048 tokens. However, you requested 3000 tokens in the "
+                "messages, Please reduce the length of the messages."
+            ),
+            (2048, 3000, None),
+        ),
+        (
+            (
+                "This model's maximum context length is 2048 tokens. However, your request has 8 input tokens plus "
+                "2045 'max_tokens'. Please reduce one or the other. (parameter=input_tokens, max_tokens)"
+            ),
+            (2048, 8, 2045),
+        ),
+        (
+            (
+                "This model's maximum context length is 2048 tokens. However, your messages resulted in 3000 tokens. "
+                "Please reduce the length of the messages."
+            ),
+            (2048, 3000, None),
+        ),
+        (
+            f"The prompt (total length 3000) is too long to fit into the model (context length 2048). {SUGGESTION}",
+            (2048, 3000, None),
+        ),
+        (
+            "The input (3000 tokens) is longer than the model's context length (2048 tokens).",
+            (2048, 3000, None),
+        ),
+        (
+            (
+                "Requested token count exceeds the model's maximum context length of 2048 tokens. You requested a "
+                "total of 2100 tokens: 1100 tokens from the input messages and 1000 tokens for the completion."
+            ),
+            (2048, 1100, 1000),
+        ),
+        (
+            "Input length (3000 tokens) exceeds the maximum allowed length (2048 tokens). Use a shorter input.",
+            (2048, 3000, None),
+        ),
+        (
+            (
+                "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. "
+                "Given: 1244 `inputs` tokens and 1000 `max_new_tokens`"
+            ),
+            (2048, 1244, 1000),
+        ),
+        ("Input validation error: `inputs` must have less than 2048 tokens. Given: 3000", (2048, 3000, None)),
+        ("the request exceeds the available context size. try increasing the context size", (None, None, None)),
+        (
+            "request (3000 tokens) exceeds the available context size (2048 tokens), try increasing it",
+            (2048, 3000, None),
+        ),
+        ("Requested tokens (3000) exceed context window of 2048", (2048, None, None)),
+        ("THIS MODEL'S MAXIMUM CONTEXT LENGTH IS 2048 TOKENS. HOWEVER, YOU REQUESTED 2100", (2048, None, None)),
+        ("max_tokens must be at least 1, got 0. (parameter=max_tokens, value=0)", (None, None, None)),
+        ("max_tokens must be at least 1, got -37.", (None, None, None)),
     ],
 )
-@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize("status", [400, 422, 500])
 def test_a_context_overflow_is_known_by_its_words(
     message: str, numbers: tuple[int | None, int | None, int | None], status: int
 ) -> None:
-    found = overflow(status, message)
+    found = overflow(status, message, {})
     assert found is not None
     assert (found.limit, found.prompt, found.asked) == numbers
     assert found.message == message
@@ -146,4 +204,21 @@ def test_a_context_overflow_is_known_by_its_words(
     ],
 )
 def test_what_only_mentions_the_words_is_not_an_overflow(status: int, message: str) -> None:
-    assert overflow(status, message) is None
+    assert overflow(status, message, {"max_tokens": 0}) is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "is_overflow"),
+    [
+        ({}, True),
+        ({"max_tokens": 16}, True),
+        ({"max_tokens": None, "max_completion_tokens": 16}, True),
+        ({"max_tokens": 0}, False),
+        ({"max_completion_tokens": -1}, False),
+        ({"max_output_tokens": 0}, False),
+    ],
+)
+def test_a_prompt_that_leaves_no_room_is_told_from_a_caller_who_asks_for_nothing(
+    sent: dict[str, object], *, is_overflow: bool
+) -> None:
+    assert (overflow(400, "max_tokens must be at least 1, got 0.", sent) is not None) is is_overflow

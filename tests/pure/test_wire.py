@@ -25,10 +25,14 @@ from responses_api.errors import RequestError
         (b'{"model": "m", "input": "a", "temprature": 1}', "temprature", "unknown_parameter"),
         (b'{"model": "m", "input": "a", "temperature": "0.5"}', "temperature", "invalid_type"),
         (b'{"model": "m", "input": "a", "temperature": 1e999}', "temperature", "invalid_value"),
+        (b'{"model": "m", "input": "a", "max_output_tokens": "16"}', "max_output_tokens", "invalid_type"),
+        (b'{"model": "m", "input": "a", "max_output_tokens": 16.5}', "max_output_tokens", "invalid_type"),
+        (b'{"model": "m", "input": "a", "stream": 1.0}', "stream", "invalid_type"),
         (b'{"model": "m", "input": "a", "stream": "yes"}', "stream", "invalid_type"),
         (b'{"model": "m", "input": "a", "truncation": "some"}', "truncation", "invalid_value"),
-        (b'{"model": "m", "input": "a", "metadata": {"k": 1}}', "metadata[...]", "invalid_type"),
+        (b'{"model": "m", "input": "a", "metadata": {"k": 1}}', "metadata", "invalid_type"),
         (b'{"model": "m", "input": "a", "reasoning": {"efort": "low"}}', "reasoning.efort", "unknown_parameter"),
+        (b'{"model": "m", "input": "a", "reasoning": {"effort": "heroic"}}', "reasoning.effort", "invalid_value"),
         (b'{"model": "m", "input": "a", "text": {"verbosity": "loud"}}', "text.verbosity", "invalid_value"),
     ],
 )
@@ -39,10 +43,28 @@ def test_a_bad_request_names_its_parameter(body: bytes, param: str | None, code:
     assert "msgspec" not in caught.value.message
 
 
+@pytest.mark.parametrize("body", [b'{"": 1e310}', b'{"a": {"b": [1e310]}}'])
+def test_a_number_that_is_none_is_refused_wherever_it_stands(body: bytes) -> None:
+    with pytest.raises(RequestError) as caught:
+        wire.json_object(body)
+    assert (caught.value.code, caught.value.message) == (
+        "invalid_json",
+        "The request body cannot be read: Number out of range.",
+    )
+
+
 def test_an_explicit_null_is_told_from_an_absent_field() -> None:
     request = wire.responses_request(b'{"model": "m", "input": "a", "temperature": null}')
     assert request.temperature is None
     assert request.top_p is UNSET
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    request = wire.responses_request(
+        b'{"model": "m", "input": "a", "max_output_tokens": 16.0, "seed": 5e1, "top_p": 1.0}'
+    )
+    assert (request.max_output_tokens, request.seed, request.top_p) == (16, 50, 1.0)
+    assert isinstance(request.max_output_tokens, int)
 
 
 @pytest.mark.parametrize(
