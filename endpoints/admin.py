@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest
 from django.utils import timezone
@@ -11,7 +12,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from endpoints.admin_pages import CountedDeletion, Page, badge, link
+from endpoints import services
+from endpoints.admin_pages import CountedDeletion, Page, badge, link, stamp
+from endpoints.authentication import may_issue_control_keys
 from endpoints.forms import EndpointForm
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 
@@ -27,16 +30,35 @@ def health_badge(endpoint: Endpoint) -> SafeString:
     return badge(endpoint.health, HEALTH_BADGE[Endpoint.Health(endpoint.health)], endpoint.health_reason)
 
 
+class Pausing:
+    """Two actions for rows that requests wait for while they are paused."""
+
+    @admin.action(description="Pause: let requests wait", permissions=["change"])
+    def pause(self: Any, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """Let the requests of the selected rows wait."""
+        rows = self.model.objects.filter(pk__in=[row.pk for row in queryset])
+        self.tell(request, rows, services.pause(rows), "paused")
+
+    @admin.action(description="Resume: let requests go on", permissions=["change"])
+    def resume(self: Any, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """Let the requests of the selected rows go on."""
+        rows = self.model.objects.filter(pk__in=[row.pk for row in queryset])
+        self.tell(request, rows, services.resume(rows), "resumed")
+
+
 @admin.register(Endpoint)
-class EndpointAdmin(CountedDeletion, Page):
+class EndpointAdmin(Pausing, CountedDeletion, Page):
     """Where engines are reached: registered here, or owned by an engine."""
 
     form = EndpointForm
     change_form_outer_before_template = "admin/endpoints/endpoint/status.html"
+    empty_text = (
+        "An endpoint is where an engine is reached. A ready engine makes its own; register a server that runs already."
+    )
     list_display = ("name", "shown_health", "traffic", "shown_url", "shown_profiles", "owner")
     list_filter = ("health", "enabled", "draining", "profiles")
     search_fields = ("name", "base_url")
-    actions = ("enable", "disable", "drain", "undrain")
+    actions = ("enable", "disable", "drain", "undrain", "pause", "resume")
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Endpoint]:
         """Return the rows without their keys: no page shows one, and one that cannot be read breaks no page."""
@@ -46,7 +68,10 @@ class EndpointAdmin(CountedDeletion, Page):
 
     def get_fieldsets(self, request: HttpRequest, obj: Endpoint | None = None) -> list[tuple[str | None, Any]]:
         """Return the form's parts. An engine that owns the endpoint writes its address and key itself."""
-        switches = ("Traffic", {"fields": ("enabled", "draining")})
+        switches = (
+            "Traffic",
+            {"fields": ("enabled", "draining", "paused", "weight", ("max_concurrent", "max_queued"))},
+        )
         may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
         if not may_write or (obj is not None and hasattr(obj, "engine")):
             return [(None, {"fields": ("name", "base_url")}), switches]
@@ -82,6 +107,10 @@ class EndpointAdmin(CountedDeletion, Page):
         """Return what the two switches let through."""
         if not endpoint.enabled:
             return badge("off", "", "Gets no requests at all.")
+        if endpoint.paused:
+            return badge("paused", "warning", "Requests wait.")
+        if endpoint.circuit_cause:
+            return badge("circuit open", "danger", endpoint.circuit_reason)
         return badge("draining", "warning", "Gets no new sessions.") if endpoint.draining else badge("on", "success")
 
     @display(description="Base URL", ordering="base_url")
@@ -128,25 +157,74 @@ class EndpointAdmin(CountedDeletion, Page):
 
 
 @admin.register(ConfigProfile)
-class ConfigProfileAdmin(CountedDeletion, Page):
+class ConfigProfileAdmin(Pausing, CountedDeletion, Page):
     """Served model names and their request-time settings."""
 
+    actions = ("pause", "resume")
+
+    empty_text = "A profile is what clients send as model, with the endpoints that answer for it."
     list_display = ("name", "description", "enabled", "pool", "engine_model")
     list_filter = ("enabled",)
     search_fields = ("name", "description", "upstream_model")
     filter_horizontal = ("endpoints",)
     fieldsets = (
         (None, {"fields": ("name", "description", "enabled", "upstream_model")}),
-        ("Pool", {"fields": ("endpoints",)}),
+        ("Pool", {"fields": ("endpoints", "balancing")}),
         (
-            "Conversion",
-            {"fields": ("uses_reasoning_parser", "replace_developer_role_with_system", "context_overflow")},
+            "The engine's API",
+            {"fields": ("is_responses_native", "use_completions_api", "render_chat_template")},
+        ),
+        (
+            "Reasoning",
+            {
+                "fields": (
+                    "uses_reasoning_parser",
+                    ("think_start_tag", "think_end_tag"),
+                    "begins_in_thought",
+                    "uses_interleaved_reasoning",
+                    "preserve_reasoning_in_assistant_content",
+                    "sequential_reasoning_allowed",
+                    "reasoning_shown_as",
+                ),
+            },
+        ),
+        (
+            "Requests and answers",
+            {
+                "fields": (
+                    "replace_developer_role_with_system",
+                    "unrunnable_tools",
+                    "context_overflow",
+                    "length_is_completed",
+                    "return_token_id_information",
+                    "request_prompt_and_generation_token_ids",
+                    "audio_root",
+                    "remote_media_allowed",
+                ),
+            },
         ),
         (
             "Request body",
             {
-                "fields": ("chat_template_kwargs", "extra_body", "sampling_overrides", "request_timeout_seconds"),
+                "fields": (
+                    "chat_template_kwargs",
+                    "extra_body",
+                    "sampling_overrides",
+                    "default_headers",
+                ),
                 "description": "What wins, strongest first: sampling overrides, the request itself, extra body.",
+            },
+        ),
+        (
+            "Patience",
+            {
+                "fields": (
+                    "paused",
+                    ("request_timeout_seconds", "connect_timeout_seconds"),
+                    ("first_byte_timeout_seconds", "idle_timeout_seconds"),
+                    ("hold_seconds", "max_attempts"),
+                ),
+                "description": "How long to wait for engines, and what for. All times are seconds.",
             },
         ),
     )
@@ -194,13 +272,27 @@ class ApiKeyAdmin(CountedDeletion, Page):
 
     change_form_outer_before_template = "admin/endpoints/apikey/status.html"
     buttons = ("renew",)
-    list_display = ("name", "shown_key", "scopes", "enabled", "expires_at", "created_at")
+    empty_text = "Whoever calls the gateway or the control API needs a key."
+    list_display = ("name", "shown_key", "scopes", "enabled", "shown_end", "shown_at")
     list_filter = ("enabled", "scope_gateway", "scope_control")
     search_fields = ("name", "shown")
     filter_horizontal = ("profiles",)
-    fields = ("name", "scope_gateway", "scope_control", "profiles", "enabled", "expires_at")
+    fields = (
+        "name",
+        "scope_gateway",
+        "scope_control",
+        "profiles",
+        "enabled",
+        "expires_at",
+        "requests_per_minute",
+        "max_concurrent",
+    )
 
     ONCE: ClassVar[str] = "Copy it now, it cannot be shown again:"
+
+    def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+        """Return what this user may not set: who makes control keys may do everything."""
+        return () if may_issue_control_keys(request) else ("scope_control",)
 
     def save_model(self, request: HttpRequest, obj: Any, form: "forms.ModelForm[Any]", change: bool) -> None:
         """Save; a new row gets its key, which is shown once."""
@@ -212,6 +304,8 @@ class ApiKeyAdmin(CountedDeletion, Page):
 
     def press_renew(self, request: HttpRequest, key: ApiKey) -> None:
         """Replace the key by a fresh one and show it once."""
+        if key.scope_control and not may_issue_control_keys(request):
+            raise PermissionDenied
         plain = key.renew()
         key.save(update_fields=["digest", "shown"])
         self.log_change(request, key, "Renewed the key.")
@@ -219,6 +313,16 @@ class ApiKeyAdmin(CountedDeletion, Page):
 
     def _show(self, request: HttpRequest, said: str, plain: str) -> None:
         messages.success(request, format_html('{} {} <code class="rh-key">{}</code>', said, self.ONCE, plain))
+
+    @display(description="Expires (UTC)", ordering="expires_at")
+    def shown_end(self, key: ApiKey) -> SafeString | str:
+        """Return when it ends."""
+        return stamp(key.expires_at)
+
+    @display(description="Created (UTC)", ordering="created_at")
+    def shown_at(self, key: ApiKey) -> SafeString | str:
+        """Return when it was made."""
+        return stamp(key.created_at)
 
     @display(description="Key")
     def shown_key(self, key: ApiKey) -> SafeString:

@@ -1,19 +1,23 @@
 """The control API's view sets for endpoints, config profiles and API keys, and what every view set shares."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from django.db import IntegrityError, models
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError, ValidationError
+from rest_framework.decorators import action
+from rest_framework.exceptions import APIException, ParseError, PermissionDenied, ValidationError
 from rest_framework.filters import BaseFilterBackend, OrderingFilter
+from rest_framework.parsers import FormParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ModelViewSet
 
+from endpoints import services
+from endpoints.authentication import may_issue_control_keys
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 from endpoints.serializers import ApiKeySerializer, EndpointSerializer, IssuedApiKeySerializer, ProfileSerializer
 
@@ -21,6 +25,10 @@ ModelT = TypeVar("ModelT", bound=models.Model)
 
 # Model names hold dots, colons and slashes: meta-llama/Llama-3.1-8B, qwen3:30b.
 NAME_IN_PATH = r"[A-Za-z0-9][A-Za-z0-9._:/-]*"
+# A name may hold slashes, and what follows it may not be taken for its end.
+PAUSABLE_NAME_IN_PATH = NAME_IN_PATH + r"(?<!/pause)(?<!/resume)"
+# These calls take no settings; HTTP clients send an empty body under any of these types.
+ANY_BODY = [JSONParser, FormParser, MultiPartParser]
 
 
 class Conflict(APIException):
@@ -77,7 +85,30 @@ class ControlViewSet(ModelViewSet[ModelT]):
         return super().handle_exception(exc)
 
 
-class EndpointViewSet(ControlViewSet[Endpoint]):
+class Pausable:
+    """Two calls for things that requests wait for while they are paused."""
+
+    lookup_value_regex = PAUSABLE_NAME_IN_PATH
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"], required_verb="change", parser_classes=ANY_BODY)
+    def pause(self, request: Request, **_: Any) -> Response:
+        """Let requests wait, as for new weights; what runs goes on. Asking twice changes nothing."""
+        return self._switched(services.pause)
+
+    @extend_schema(request=None)
+    @action(detail=True, methods=["post"], required_verb="change", parser_classes=ANY_BODY)
+    def resume(self, request: Request, **_: Any) -> Response:
+        """Let the requests go on that wait. Asking twice changes nothing."""
+        return self._switched(services.resume)
+
+    def _switched(self: Any, switch: Callable[[Any], int]) -> Response:
+        row = self.get_object()
+        switch(type(row).objects.filter(pk=row.pk))
+        return Response(self.get_serializer(self.get_object()).data)
+
+
+class EndpointViewSet(Pausable, ControlViewSet[Endpoint]):
     """Where engines are reached."""
 
     # The key stays in the database: no answer needs it, and one that cannot be decrypted breaks no listing.
@@ -98,7 +129,7 @@ class EndpointViewSet(ControlViewSet[Endpoint]):
         instance.delete()
 
 
-class ProfileViewSet(ControlViewSet[ConfigProfile]):
+class ProfileViewSet(Pausable, ControlViewSet[ConfigProfile]):
     """The model names that clients may send, and what each one means."""
 
     queryset = ConfigProfile.objects.prefetch_related(
@@ -122,5 +153,16 @@ class ApiKeyViewSet(ControlViewSet[ApiKey]):
         """Create a key and show it, once."""
         serializer = ApiKeySerializer(data=request.data, context=self.get_serializer_context())
         serializer.is_valid(raise_exception=True)
+        self._check_scope(serializer)
         serializer.save()
         return Response({**serializer.data, "key": serializer.issued}, status=status.HTTP_201_CREATED)
+
+    def perform_update(self, serializer: Any) -> None:
+        """Save the changes, unless they make a control key of another."""
+        self._check_scope(serializer)
+        serializer.save()
+
+    def _check_scope(self, serializer: Any) -> None:
+        had = serializer.instance is not None and serializer.instance.scope_control
+        if serializer.validated_data.get("scope_control") and not had and not may_issue_control_keys(self.request):
+            raise PermissionDenied("Keys for the control API are issued by whoever has the permission to.")

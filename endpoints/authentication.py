@@ -80,6 +80,13 @@ class IsOperator(BasePermission):
         return any(user.has_perm(f"{options.app_label}.{verb}_{options.model_name}") for verb in wanted)
 
 
+def may_issue_control_keys(request: Any) -> bool:
+    """Return whether whoever calls may make keys for the control API, which may do everything. Takes requests of DRF
+    and of Django.
+    """
+    return isinstance(getattr(request, "auth", None), ApiKey) or request.user.has_perm("endpoints.issue_control_keys")
+
+
 def caller_name(request: Request) -> str:
     """Return who calls, for the record: the API key's name or the user's."""
     return f"API key {request.auth.name}" if isinstance(request.auth, ApiKey) else request.user.get_username()

@@ -8,7 +8,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextareaWidget, UnfoldBooleanSwitchWidget
 
-from endpoints.models import Endpoint, validate_bearer
+from endpoints.models import Endpoint
+from endpoints.validators import validate_bearer
 
 
 class IndentedEncoder(json.JSONEncoder):
@@ -106,7 +107,7 @@ class EndpointForm(EndpointModelForm):
 
     class Meta:
         model = Endpoint
-        fields = ("name", "base_url", "enabled", "draining")
+        fields = ("name", "base_url", "enabled", "draining", "paused", "weight", "max_concurrent", "max_queued")
         labels: ClassVar[dict[str, str]] = {"base_url": "Base URL"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

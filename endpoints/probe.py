@@ -9,6 +9,7 @@ import contextlib
 import functools
 import json
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ MAX_SAID = 200  # characters
 logging.getLogger("httpx").setLevel(logging.WARNING)  # else every probe is a line in the log
 
 _NO_SUCH_ROUTE = frozenset({404, 405, 501})
+# The system's own number of an error says nothing that its words do not.
+_ERROR_NUMBER = re.compile(r"\[Errno -?\d+\] ")
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ async def _ask(
                     raise ProbeError(f"{method} {response.url.path} answers more than {MAX_BODY} bytes.")
             return response.status_code, received
     except httpx.ConnectError as error:
-        raise NothingListensError(f"Nothing answers at {_origin(target)}: {error}") from None
+        said = _ERROR_NUMBER.sub("", str(error))
+        raise NothingListensError(f"Nothing answers at {_origin(target)}: {said}") from None
     except httpx.HTTPError as error:
         said = str(error) or type(error).__name__
         raise ProbeError(f"{method} {url.removeprefix(_origin(target))} failed: {said}") from None

@@ -8,8 +8,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
 
-from endpoints import base_url
-from endpoints.models import ApiKey, ConfigProfile, Endpoint, validate_bearer
+from endpoints import base_url, profile_rules
+from endpoints.models import ApiKey, ConfigProfile, Endpoint
+from endpoints.validators import validate_bearer
 
 ModelT = TypeVar("ModelT", bound=models.Model)
 
@@ -105,12 +106,19 @@ class EndpointSerializer(StrictSerializer[Endpoint]):
             "has_api_key",
             "enabled",
             "draining",
+            "weight",
+            "paused",
+            "max_concurrent",
+            "max_queued",
             "health",
             "health_reason",
             "health_since",
             "last_probe_at",
             "served_models",
             "max_model_len",
+            "circuit_cause",
+            "circuit_reason",
+            "circuit_until",
             "engine",
             "profiles",
             "created_at",
@@ -122,6 +130,9 @@ class EndpointSerializer(StrictSerializer[Endpoint]):
             "health_since",
             "last_probe_at",
             "max_model_len",
+            "circuit_cause",
+            "circuit_reason",
+            "circuit_until",
             "created_at",
             "updated_at",
         )
@@ -176,18 +187,50 @@ class ProfileSerializer(StrictSerializer[ConfigProfile]):
             "description",
             "upstream_model",
             "endpoints",
+            "balancing",
             "enabled",
+            "is_responses_native",
+            "use_completions_api",
+            "render_chat_template",
             "uses_reasoning_parser",
+            "think_start_tag",
+            "think_end_tag",
+            "begins_in_thought",
+            "uses_interleaved_reasoning",
+            "preserve_reasoning_in_assistant_content",
+            "sequential_reasoning_allowed",
+            "reasoning_shown_as",
             "replace_developer_role_with_system",
+            "unrunnable_tools",
             "context_overflow",
+            "length_is_completed",
+            "return_token_id_information",
+            "request_prompt_and_generation_token_ids",
             "chat_template_kwargs",
             "extra_body",
             "sampling_overrides",
+            "default_headers",
+            "audio_root",
             "request_timeout_seconds",
+            "connect_timeout_seconds",
+            "first_byte_timeout_seconds",
+            "idle_timeout_seconds",
+            "hold_seconds",
+            "max_attempts",
+            "paused",
+            "remote_media_allowed",
             "created_at",
             "updated_at",
         )
         read_only_fields = ("created_at", "updated_at")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Refuse settings that contradict each other, those included that are kept."""
+        current = self.instance or ConfigProfile()
+        settings = {name: attrs.get(name, getattr(current, name)) for name in profile_rules.NAMES}
+        if found := profile_rules.contradictions(settings):
+            raise ValidationError({name: [problem] for name, problem in found.items()})
+        return attrs
 
 
 class ApiKeySerializer(StrictSerializer[ApiKey]):
@@ -212,6 +255,8 @@ class ApiKeySerializer(StrictSerializer[ApiKey]):
             "profiles",
             "enabled",
             "expires_at",
+            "requests_per_minute",
+            "max_concurrent",
             "created_at",
         )
         read_only_fields = ("shown", "created_at")

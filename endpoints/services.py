@@ -1,12 +1,23 @@
 """Changes of endpoints that are not an operator's edits: what probes found, and what engines come and go with."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from django.db.models import QuerySet
+from django.utils import timezone
 
 from endpoints.health import MAX_REASON, Health, Standing, judge
 from endpoints.models import ConfigProfile, Endpoint
 from endpoints.probe import Look
+
+# A circuit that lets requests through.
+CLOSED: Mapping[str, Any] = {
+    "circuit_cause": "",
+    "circuit_reason": "",
+    "circuit_trips": 0,
+    "circuit_until": None,
+}
 
 
 def apply_probe(endpoint: Endpoint, found: Look, *, now: dt.datetime) -> Standing:
@@ -25,6 +36,8 @@ def apply_probe(endpoint: Endpoint, found: Look, *, now: dt.datetime) -> Standin
     }
     if not found.problem:
         changes |= {"served_models": list(found.served_models), "max_model_len": found.max_model_len}
+        # A probe shows that connections are taken. Whether answers stall, it does not see.
+        changes |= CLOSED if endpoint.circuit_cause == Endpoint.CircuitCause.UNREACHABLE else {}
     Endpoint.objects.filter(
         pk=endpoint.pk,
         base_url=endpoint.base_url,
@@ -62,6 +75,8 @@ def register_engine_endpoint(
     endpoint.probe_failures = 0
     endpoint.served_models = list(found.served_models)
     endpoint.max_model_len = found.max_model_len
+    for column, value in CLOSED.items():
+        setattr(endpoint, column, value)
     endpoint.save()
     endpoint.profiles.add(*profiles)
     return endpoint
@@ -77,6 +92,27 @@ def withdraw_endpoint(endpoint_id: int, *, reason: str, now: dt.datetime) -> Non
     rows = Endpoint.objects.filter(pk=endpoint_id)
     rows.exclude(health=Endpoint.Health.UNHEALTHY).update(health_since=now)
     rows.update(health=Endpoint.Health.UNHEALTHY, health_reason=reason[:MAX_REASON], draining=False)
+
+
+def pause(rows: QuerySet[Endpoint] | QuerySet[ConfigProfile]) -> int:
+    """Let requests wait, as for new weights: what runs goes on. Return how many rows were not paused before."""
+    return rows.filter(paused=False).update(paused=True, updated_at=timezone.now())
+
+
+def resume(rows: QuerySet[Endpoint] | QuerySet[ConfigProfile]) -> int:
+    """Let requests go on. Return how many rows were paused.
+
+    What was found of an endpoint while it was paused is forgotten: its engine may have been away for good reason. Of an
+    engine of ours the launcher knows better.
+    """
+    if rows.model is Endpoint:
+        paused = Endpoint.objects.filter(pk__in=rows.filter(paused=True).values("pk"))
+        paused.update(**CLOSED)
+        unwell = paused.filter(health=Endpoint.Health.UNHEALTHY, engine__isnull=True)
+        Endpoint.objects.filter(pk__in=[*unwell.values_list("pk", flat=True)]).update(
+            health=Endpoint.Health.UNKNOWN, health_reason="", health_since=timezone.now(), probe_failures=0
+        )
+    return rows.filter(paused=True).update(paused=False, updated_at=timezone.now())
 
 
 def _free_name(name: str) -> str:
