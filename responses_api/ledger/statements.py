@@ -1,23 +1,26 @@
 """The ledger's SQL: plain statements, because building model instances would cost more than the writing itself.
 
 Locks are taken in one order everywhere, so that workers on PostgreSQL wait for each other and never in a circle: the
-profile's turn, then sessions by rising id.
+profile's turn, then sessions by rising id, fingerprints in their order, conversations by rising id, the minute's usage.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
+from responses_api.balancing import in_turn
+from responses_api.ledger import driver
 from responses_api.ledger.rows import COLUMNS, REASON_LENGTH, Pin, PinRequest, Place, Repin, Row, storable, values
-from responses_api.models import PoolTurn, ResponseRecord, Session, SessionMove
+from responses_api.models import Fingerprint, PoolTurn, ResponseRecord, Session, SessionMove
 
 SESSIONS, MOVES = Session._meta.db_table, SessionMove._meta.db_table
 TURNS, RECORDS = PoolTurn._meta.db_table, ResponseRecord._meta.db_table
 
+DAY = 24 * 3600
 _CHUNK = 400  # parameters of one IN (…): SQLite allowed 999 for long
 
 INSERT_RECORD = f"INSERT INTO {RECORDS} ({', '.join(COLUMNS)}) VALUES ({', '.join(['%s'] * len(COLUMNS))})"  # noqa: S608
@@ -27,7 +30,12 @@ INSERT_SESSION = (
 )
 COUNT_SESSION = (
     f"UPDATE {SESSIONS} SET requests = requests + %s, empties = empties + %s, errors = errors + %s, "  # noqa: S608
-    "input_tokens = input_tokens + %s, output_tokens = output_tokens + %s, last_seen_at = %s WHERE id = %s"
+    "input_tokens = input_tokens + %s, output_tokens = output_tokens + %s, "
+    "last_seen_at = CASE WHEN last_seen_at > %s THEN last_seen_at ELSE %s END WHERE id = %s"
+)
+REMEMBER = (
+    f"INSERT INTO {Fingerprint._meta.db_table} (digest, session_id, day) VALUES (%s, %s, %s) "  # noqa: S608
+    "ON CONFLICT (digest, session_id) DO UPDATE SET day = excluded.day"
 )
 _CREATED_AT = COLUMNS.index("created_at")
 
@@ -79,7 +87,7 @@ def _insert_sessions(cursor: CursorWrapper, profile_id: int, requests: list[PinR
     for request in requests:
         endpoint_id = None
         if request.candidates:
-            endpoint_id = _in_turn(request.candidates, turn)
+            endpoint_id = in_turn(request.candidates, request.weights, turn)
             turn += 1
         now = _time(request.now)
         rows.append((*request.place, endpoint_id, now, now))
@@ -102,16 +110,13 @@ def _take_turns(cursor: CursorWrapper, profile_id: int, number: int) -> int:
     return first
 
 
-def _in_turn(candidates: Mapping[int, str], turn: int) -> int:
-    ordered = sorted(candidates)
-    return ordered[turn % len(ordered)]
-
-
 def repin(asked: Repin) -> Pin | None:
     """Bind the session anew in a transaction of its own, unless somebody was first or there is nobody to bind it to.
 
     Return how it is bound now; None if the session is gone. The first binding is no move.
     """
+    if asked.session_id is None:  # it was bound while the database was away
+        return None
     with transaction.atomic(), connection.cursor() as cursor:
         if asked.candidates:
             _lock_turn(cursor, asked.place.profile_id)
@@ -121,7 +126,7 @@ def repin(asked: Repin) -> Pin | None:
             return None
         if row[0] != asked.old or not asked.candidates:
             return Pin(asked.session_id, row[0])
-        new = _in_turn(asked.candidates, _take_turns(cursor, asked.place.profile_id, 1))
+        new = in_turn(asked.candidates, asked.weights, _take_turns(cursor, asked.place.profile_id, 1))
         moved = asked.old is not None
         is_old, parameters = ("endpoint_id = %s", [asked.old]) if moved else ("endpoint_id IS NULL", [])
         cursor.execute(
@@ -143,26 +148,47 @@ def repin(asked: Repin) -> Pin | None:
         return _endpoints(cursor, [asked.session_id]).get(asked.session_id)
 
 
+def written(cursor: CursorWrapper, response_ids: Sequence[str]) -> set[str]:
+    """Return which of them have a row."""
+    found: set[str] = set()
+    for start in range(0, len(response_ids), _CHUNK):
+        chunk = response_ids[start : start + _CHUNK]
+        cursor.execute(
+            f"SELECT response_id FROM {RECORDS} WHERE response_id IN ({', '.join(['%s'] * len(chunk))})",  # noqa: S608
+            chunk,
+        )
+        found.update(response_id for (response_id,) in cursor.fetchall())
+    return found
+
+
 def record_all(cursor: CursorWrapper, rows: Sequence[Row]) -> dict[int, Pin]:
     """Write the rows and count them in their sessions; return how those sessions are bound now."""
-    written = [values(row) for row in rows]
-    for found in written:
-        found[_CREATED_AT] = _time(found[_CREATED_AT])
-    cursor.executemany(INSERT_RECORD, written)
+    if not rows:
+        return {}
+    lines = [values(row) for row in rows]
+    for found, at in zip(lines, driver.moments(cursor, [row.created_at for row in rows]), strict=True):
+        found[_CREATED_AT] = at
+    driver.execute_many(cursor, INSERT_RECORD, lines)
     counts: dict[int, list[Any]] = {}
-    for row, found in zip(rows, written, strict=True):
+    for row, found in zip(rows, lines, strict=True):
         if row.session_id is None:
             continue
-        count = counts.setdefault(row.session_id, [0, 0, 0, 0, 0, None])
+        count = counts.setdefault(row.session_id, [0, 0, 0, 0, 0, None, None])
         count[0] += 1
         count[1] += bool(row.empty_cause)
         count[2] += row.status == ResponseRecord.Status.FAILED
         count[3] += row.input_tokens or 0
         count[4] += row.output_tokens or 0
-        count[5] = found[_CREATED_AT]
+        count[5] = count[6] = found[_CREATED_AT]
     if not counts:
         return {}
-    cursor.executemany(COUNT_SESSION, [(*count, session_id) for session_id, count in sorted(counts.items())])
+    driver.execute_many(cursor, COUNT_SESSION, [(*count, session_id) for session_id, count in sorted(counts.items())])
+    if ends := sorted(
+        (row.fingerprint, row.session_id, day_of(row.created_at))
+        for row in rows
+        if row.fingerprint is not None and row.session_id is not None
+    ):
+        driver.execute_many(cursor, REMEMBER, ends)
     return _endpoints(cursor, [*counts])
 
 
@@ -170,12 +196,20 @@ def _endpoints(cursor: CursorWrapper, session_ids: list[int]) -> dict[int, Pin]:
     found: dict[int, Pin] = {}
     for start in range(0, len(session_ids), _CHUNK):
         chunk = session_ids[start : start + _CHUNK]
-        cursor.execute(
+        # Padded, so that the statements are few and the database knows them all.
+        chunk += chunk[-1:] * ((1 << (len(chunk) - 1).bit_length()) - len(chunk))
+        driver.execute(
+            cursor,
             f"SELECT id, endpoint_id FROM {SESSIONS} WHERE id IN ({', '.join(['%s'] * len(chunk))})",  # noqa: S608
             chunk,
         )
         found |= {session_id: Pin(session_id, endpoint_id) for session_id, endpoint_id in cursor.fetchall()}
     return found
+
+
+def day_of(moment: datetime) -> int:
+    """Return the day in days since 1970."""
+    return int(moment.timestamp()) // DAY
 
 
 def _time(moment: datetime) -> Any:

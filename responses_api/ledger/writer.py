@@ -5,65 +5,40 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
-from django.db import close_old_connections, connection, connections, transaction
-from django.db.utils import InterfaceError, OperationalError
+from django.db import connections
 
 from responses_api.errors import UnavailableError
-from responses_api.ledger import statements
-from responses_api.ledger.rows import PinRequest, Repin, Row
+from responses_api.ledger.away import Away
+from responses_api.ledger.batch import AWAY, InDoubtError, Job, Task, Write, commit
+from responses_api.ledger.rows import Change
 
 logger = logging.getLogger(__name__)
 
 MAX_QUEUE = 10_000
 MAX_BATCH = 500
 CLOSE_SECONDS = 60
-LINGER_SECONDS = 0.002
-
-Task = PinRequest | Repin | Row
-
-
-@dataclass(slots=True)
-class Job:
-    """A task, who waits for it (nobody, if the caller has left), and what came of it."""
-
-    task: Task
-    waiter: asyncio.Future[Any] | None = None
-    result: Any = None
-    error: Exception | None = None
-
-
-def commit(jobs: Sequence[Job]) -> None:
-    """Do the jobs' tasks in one transaction and set their results. Re-pins are rare and have one each.
-
-    Re-pins come first: they may be done twice. A row must not be, so nothing that can fail comes after its commit.
-    """
-    for job in jobs:
-        if isinstance(job.task, Repin):
-            job.result = statements.repin(job.task)
-    pins = [(job, task) for job in jobs if isinstance(task := job.task, PinRequest)]
-    records = [(job, task) for job in jobs if isinstance(task := job.task, Row)]
-    if pins or records:
-        with transaction.atomic(), connection.cursor() as cursor:
-            if pins:
-                found = statements.pin_all(cursor, [task for _, task in pins])
-                for job, request in pins:
-                    job.result = found[request.place]
-            if records:
-                bound = statements.record_all(cursor, [task for _, task in records])
-                for job, row in records:
-                    job.result = bound.get(row.session_id) if row.session_id else None
+# How long the next batch is let grow: so long for each entry that the last one had, and never longer than this.
+LINGER_SECONDS = 0.0003
+MAX_LINGER_SECONDS = 0.005
 
 
 class Writer:
     """The thread and its queue. Started by the first job; `close` writes what is left and ends it."""
 
-    def __init__(self, *, write: Callable[[Sequence[Job]], None] = commit, max_queue: int = MAX_QUEUE) -> None:
+    def __init__(
+        self,
+        *,
+        write: Write = commit,
+        max_queue: int = MAX_QUEUE,
+        away: Away | None = None,
+    ) -> None:
+        """`away`: what is done while the database is away; without it, requests are refused then."""
         self._write = write
+        self.away = away or Away(None)
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._max_queue = max_queue
         self._thread: threading.Thread | None = None
@@ -94,17 +69,19 @@ class Writer:
         self._queue.put(job)
 
     def _run(self) -> None:
-        looked = 0.0
         try:
+            self.away.start()
             while (batch := self._next_batch()) is not None:
-                if time.monotonic() - looked > 1:  # this may ask the database whether the connection still lives
-                    close_old_connections()
-                    looked = time.monotonic()
-                self._settle(batch)
+                try:
+                    self._settle(batch)
+                except Exception as error:
+                    logger.exception("The ledger's writer failed; it goes on.")
+                    _fail(batch, error)
                 self._deliver(batch)
                 if len(batch) > 1:  # busy: let more come together. A single caller is never kept waiting.
-                    time.sleep(LINGER_SECONDS)
+                    time.sleep(min(len(batch) * LINGER_SECONDS, MAX_LINGER_SECONDS))
         finally:
+            self.away.close()
             connections.close_all()
 
     def _next_batch(self) -> list[Job] | None:
@@ -125,34 +102,39 @@ class Writer:
         return batch
 
     def _settle(self, batch: Sequence[Job]) -> None:
-        """Write a batch. If it cannot be written, its members are written one by one, so that one that the database
-        refuses harms no other; if the database itself is away, a new connection is tried once.
+        """Write a batch: to the database, or to the spool while that is away. If the database refuses it, its members
+        are written one by one, so that one that is wrong harms no other.
         """
+        if self.away.is_on and self.away.take(batch):
+            return
         try:
             self._write_or_reconnect(batch)
-        except (OperationalError, InterfaceError) as error:
-            logger.exception("The ledger cannot be written: the database is away. %d requests are refused.", len(batch))
-            self._fail(batch, error)
+        except AWAY as error:
+            left = [job for job in batch if job.error is None]
+            if not self.away.begin(left, error):
+                logger.exception(
+                    "The ledger cannot be written: the database is away. %d requests are refused.", len(left)
+                )
+                _fail(left, error)
         except Exception as error:
             if len(batch) > 1:
                 for job in batch:
                     self._settle([job])
                 return
             logger.exception("The ledger refuses an entry: %r", batch[0].task)
-            self._fail(batch, error)
+            _fail(batch, error)
 
     def _write_or_reconnect(self, batch: Sequence[Job]) -> None:
+        """Write the batch, on a new connection if the old one is dead. What may be done already is not done twice."""
         try:
             self._write(batch)
-        except (OperationalError, InterfaceError):
+        except AWAY as error:
             connections.close_all()
-            self._write(batch)
-
-    @staticmethod
-    def _fail(batch: Sequence[Job], error: Exception) -> None:
-        for job in batch:
-            job.error = UnavailableError("Roundhouse could not record this request, so it is not answered.")
-            job.error.__cause__ = error
+            for job in batch:
+                job.again = True
+                if isinstance(error, InDoubtError) and isinstance(job.task, Change):
+                    job.error = UnavailableError("Roundhouse's database went away: this may be done, or not.")
+            self._write([job for job in batch if job.error is None])
 
     def _deliver(self, batch: Sequence[Job]) -> None:
         if self._loop is not None:
@@ -165,6 +147,12 @@ class Writer:
             self._queue.put(None)
             await asyncio.to_thread(self._thread.join, CLOSE_SECONDS)
             self._thread = None
+
+
+def _fail(batch: Sequence[Job], error: Exception) -> None:
+    for job in batch:
+        job.error = UnavailableError("Roundhouse could not record this request, so it is not answered.")
+        job.error.__cause__ = error
 
 
 def _resolve(batch: Sequence[Job]) -> None:
