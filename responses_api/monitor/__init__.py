@@ -1,1 +1,1 @@
-"""The researcher's page: how many answers came back empty, for which model and cause, since when."""
+"""The researcher's pages: what was used, and what came back empty, for which model and cause, since when."""

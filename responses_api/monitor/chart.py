@@ -79,10 +79,11 @@ def draw(parts: Sequence[Part]) -> Chart:
             runs[-1].append((round((index + 0.5) * column, 2), round(HEIGHT - part.rate / highest * HEIGHT, 2)))
         elif runs[-1]:
             runs.append([])
-    return Chart(bars, [_line(run, column) for run in runs if run], most, highest)
+    return Chart(bars, [polyline(run, column) for run in runs if run], most, highest)
 
 
-def _line(run: list[tuple[float, float]], column: float) -> str:
+def polyline(run: list[tuple[float, float]], column: float) -> str:
+    """Return the points of one line, over columns of this width."""
     if len(run) == 1:  # alone, a point would be no line: draw it as wide as half of its bar
         x, y = run[0]
         run = [(x - column / 4, y), (x + column / 4, y)]

@@ -1,4 +1,7 @@
-"""What the monitoring page asks of the ledger. Everything is counted by the database, over one window of time."""
+"""What the monitoring page asks, over one window of time: counts of the minutes' sums, and cases of the ledger.
+
+Minutes stay when the ledger is pruned, and are few: a page costs the same however many requests there were.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -6,14 +9,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, FloatField, Func, Max, Min, Q, QuerySet
+from django.db.models import Case, F, FloatField, Func, Max, Min, Q, QuerySet, Sum, When
 from django.db.models.functions import Floor
 
-from responses_api.models import ResponseRecord
+from responses_api.models import ResponseRecord, UsageMinute
 
 EMPTY = ~Q(empty_cause="")
 # An answer reached its caller as one: a failed request is counted beside, unless it failed by being empty.
-ANSWER = ~Q(status=ResponseRecord.Status.FAILED) | EMPTY
+ANSWERS = Sum(Case(When(EMPTY, then=F("requests")), default=F("requests") - F("errors")), default=0)
+EMPTIES = Sum("requests", filter=EMPTY, default=0)
 
 
 @dataclass(frozen=True)
@@ -100,28 +104,24 @@ class Bucket:
         return self.empties / self.answers if self.answers else 0.0
 
 
-def in_window(since: datetime, model: str = "") -> QuerySet[ResponseRecord]:
-    """Return the ledger's rows since a time, of one model or of all."""
-    rows = ResponseRecord.objects.filter(created_at__gte=since)
+def minutes(since: datetime, model: str = "") -> QuerySet[UsageMinute]:
+    """Return the sums of all minutes since a time, the one that it lies in included; of one model or of all."""
+    rows = UsageMinute.objects.filter(minute__gte=since.replace(second=0, microsecond=0)).order_by()
     return rows.filter(profile_name=model) if model else rows
 
 
 def pulse(since: datetime) -> tuple[int, int]:
-    """Return how many requests there were since a time, and how many empty answers.
-
-    Both are read from an index alone, so that a page may ask for them every few seconds.
-    """
-    rows = in_window(since)
-    return rows.count(), rows.filter(EMPTY).count()
+    """Return how many requests there were since a time, and how many empty answers."""
+    found = minutes(since).aggregate(asked=Sum("requests", default=0), empties=EMPTIES)
+    return found["asked"], found["empties"]
 
 
 def summary(since: datetime, model: str = "") -> Summary:
     """Return the window's counts. The list of models is that of the whole window, whichever model is chosen."""
     groups = list(
-        in_window(since)
-        .order_by()
+        minutes(since)
         .values("profile_name", "endpoint_name", "empty_cause")
-        .annotate(rows=Count("pk"), answers=Count("pk", filter=ANSWER), first=Min("created_at"), last=Max("created_at"))
+        .annotate(rows=Sum("requests"), answers=ANSWERS, first=Min("first_at"), last=Max("last_at"))
     )
     chosen = [group for group in groups if not model or group["profile_name"] == model]
     answers_of: dict[str, int] = defaultdict(int)
@@ -163,11 +163,10 @@ def buckets(window: Window, now: datetime, model: str = "") -> list[Bucket]:
     last = int(now.timestamp() // width)
     counted = {
         int(row["part"]): row
-        for row in in_window(now - window.span, model)
-        .order_by()
-        .annotate(part=Floor(Epoch(F("created_at")) / width))
+        for row in minutes(now - window.span, model)
+        .annotate(part=Floor(Epoch(F("minute")) / width))
         .values("part")
-        .annotate(answers=Count("pk", filter=ANSWER), empties=Count("pk", filter=EMPTY))
+        .annotate(answers=ANSWERS, empties=EMPTIES)
     }
     nothing = {"answers": 0, "empties": 0}
     return [
@@ -184,7 +183,9 @@ def cases(
     since: datetime, *, model: str = "", cause: str = "", page: int, size: int
 ) -> tuple[list[ResponseRecord], bool]:
     """Return one page of empty answers, newest first, and whether there are older ones. Pages begin at 1."""
-    rows = in_window(since, model).filter(EMPTY).select_related("session")
+    rows = ResponseRecord.objects.filter(EMPTY, created_at__gte=since).select_related("session")
+    if model:
+        rows = rows.filter(profile_name=model)
     if cause:
         rows = rows.filter(empty_cause=cause)
     start = (page - 1) * size

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from endpoints.models import ConfigProfile
-from responses_api.models import ResponseRecord
+from responses_api.models import UsageMinute
 from responses_api.monitor import chart, queries
 from responses_api.verdict import ADVICE, Cause
 
@@ -85,7 +85,7 @@ def empty_responses(request: HttpRequest) -> HttpResponse:
         "newer_query": choice.query(page=choice.page - 1) if choice.page > 1 else "",
         "older_query": choice.query(page=choice.page + 1) if older else "",
         "all_causes_query": choice.query(cause=""),
-        "ever_answered": bool(summary.answers or summary.failures) or ResponseRecord.objects.exists(),
+        "ever_answered": bool(summary.answers or summary.failures) or UsageMinute.objects.exists(),
         "example_model": ConfigProfile.objects.filter(enabled=True).values_list("name", flat=True).first(),
         "gateway_url": request.build_absolute_uri(reverse("index")) + "v1/responses",
     }
