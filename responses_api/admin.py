@@ -13,8 +13,8 @@ from unfold.decorators import display
 
 from endpoints.admin_pages import History, HistoryInline, badge, link, stamp
 from endpoints.models import ConfigProfile, Endpoint
-from responses_api.models import ResponseRecord, Session, SessionMove
-from responses_api.templatetags.figures import grouped
+from responses_api.models import ResponseRecord, Session, SessionMove, StoredResponse
+from responses_api.templatetags.figures import duration, grouped
 from responses_api.verdict import ADVICE, Cause
 
 STATUS_BADGE = {
@@ -28,6 +28,12 @@ def token_counts(given: int | None, generated: int | None) -> SafeString:
     """Return both counts on one line; a dash for one that is not known."""
     shown = ["-" if count is None else grouped(count) for count in (given, generated)]
     return format_html('<span class="rh-once">{} / {}</span>', *shown)
+
+
+def short_id(response_id: str) -> SafeString:
+    """Return the beginning of an id, with all of it for whoever points at it."""
+    short = Truncator(response_id).chars(14)
+    return format_html('<span class="rh-mono rh-once" title="{}">{}</span>', response_id, short)
 
 
 class ProfileFilter(admin.SimpleListFilter):
@@ -83,30 +89,25 @@ class EmptyFilter(admin.SimpleListFilter):
 class ResponseRecordAdmin(History):
     """The ledger: one row for every request that was answered."""
 
+    empty_text = "Every request of a known key for a known model leaves a row here, before its answer leaves."
     list_display = (
-        "shown_at",
-        "shown_id",
-        "profile_name",
-        "endpoint_name",
-        "shown_status",
-        "shown_cause",
-        "tokens",
-        "duration_ms",
+        *("shown_at", "shown_id", "shown_model", "endpoint", "shown_status", "shown_cause", "tokens", "took"),
     )
     list_display_links = ("shown_at", "shown_id")
     list_filter = (ProfileFilter, EmptyFilter, "status", "api", "created_at")
     search_fields = ("=response_id",)
     search_help_text = "A whole response id."
     fieldsets = (
-        (None, {"fields": ("response_id", "shown_at", "api", "profile_name", "endpoint_name", "caller_name")}),
+        (None, {"fields": ("response_id", "shown_at", "shown_api", "shown_model", "endpoint", "caller")}),
         ("Session", {"fields": ("session_link",)}),
         (
             "Outcome",
             {
                 "fields": (
                     "shown_status",
-                    "http_status",
+                    "shown_http",
                     "shown_cause",
+                    "shown_shortage",
                     "advice",
                     "error_code",
                     "detail",
@@ -116,9 +117,12 @@ class ResponseRecordAdmin(History):
             },
         ),
         ("Tokens", {"fields": ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")}),
-        ("Time, in milliseconds", {"fields": ("duration_ms", "engine_ms")}),
+        ("Time", {"fields": ("took", "engine_took")}),
     )
-    readonly_fields = ("shown_at", "session_link", "shown_status", "shown_cause", "advice")
+    readonly_fields = (
+        *("shown_at", "shown_api", "shown_model", "endpoint", "caller", "session_link", "shown_status", "shown_http"),
+        *("shown_cause", "shown_shortage", "advice", "took", "engine_took"),
+    )
 
     @display(description="When (UTC)")
     def shown_at(self, record: ResponseRecord) -> SafeString | str:
@@ -128,8 +132,42 @@ class ResponseRecordAdmin(History):
     @display(description="Response id")
     def shown_id(self, record: ResponseRecord) -> SafeString:
         """Return the beginning of the id; all of it is on the row's page."""
-        short = Truncator(record.response_id).chars(14)
-        return format_html('<span class="rh-mono rh-once" title="{}">{}</span>', record.response_id, short)
+        return short_id(record.response_id)
+
+    @display(description="API")
+    def shown_api(self, record: ResponseRecord) -> str:
+        """Return which API was called."""
+        return record.api
+
+    @display(description="Model")
+    def shown_model(self, record: ResponseRecord) -> str:
+        """Return the profile that was asked for."""
+        return record.profile_name
+
+    @display(description="Endpoint")
+    def endpoint(self, record: ResponseRecord) -> str:
+        """Return the endpoint that answered, or failed last."""
+        return record.endpoint_name or "-"
+
+    @display(description="API key")
+    def caller(self, record: ResponseRecord) -> str:
+        """Return the name of the key."""
+        return record.caller_name
+
+    @display(description="HTTP status")
+    def shown_http(self, record: ResponseRecord) -> int:
+        """Return the status that the caller got."""
+        return record.http_status
+
+    @display(description="Took")
+    def took(self, record: ResponseRecord) -> SafeString:
+        """Return how long the request took."""
+        return format_html('<span class="rh-once">{}</span>', duration(record.duration_ms))
+
+    @display(description="Of that, the engine")
+    def engine_took(self, record: ResponseRecord) -> str:
+        """Return how long the engine took of it."""
+        return duration(record.engine_ms)
 
     @display(description="Status")
     def shown_status(self, record: ResponseRecord) -> SafeString:
@@ -140,6 +178,11 @@ class ResponseRecordAdmin(History):
     def shown_cause(self, record: ResponseRecord) -> SafeString | str:
         """Return the cause of an empty answer."""
         return badge(record.empty_cause, "warning") if record.empty_cause else "-"
+
+    @display(description="What did not fit")
+    def shown_shortage(self, record: ResponseRecord) -> str:
+        """Return how much a prompt was too long."""
+        return record.shortage or "-"
 
     @display(description="Tokens in / out")
     def tokens(self, record: ResponseRecord) -> SafeString:
@@ -157,6 +200,71 @@ class ResponseRecordAdmin(History):
         return link(Session.objects.filter(pk=record.session_id).first()) if record.session_id else "-"
 
 
+STORED_BADGE = {
+    StoredResponse.Status.COMPLETED: "success",
+    StoredResponse.Status.INCOMPLETE: "warning",
+    StoredResponse.Status.FAILED: "danger",
+    StoredResponse.Status.CANCELLED: "warning",
+}
+
+
+@admin.register(StoredResponse)
+class StoredResponseAdmin(History):
+    """Responses that can be fetched and continued. What was said in them is their caller's, and is not shown."""
+
+    empty_text = "A response is kept here unless the request says store: false. Its caller can fetch and continue it."
+    list_display = ("shown_at", "shown_id", "shown_model", "caller", "shown_status", "where", "shown_end")
+    list_display_links = ("shown_at", "shown_id")
+    list_filter = (ProfileFilter, "status", "background", "created_at")
+    search_fields = ("=response_id",)
+    search_help_text = "A whole response id."
+    fields = (
+        *("response_id", "shown_at", "shown_end", "shown_model", "caller", "session_key", "shown_status"),
+        *("previous_response_id", "conversation_id", "where"),
+    )
+    readonly_fields = ("shown_at", "shown_end", "shown_model", "caller", "shown_status", "where")
+
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[StoredResponse]:
+        """Return the rows without what was said in them."""
+        rows: models.QuerySet[StoredResponse] = super().get_queryset(request)
+        return rows.defer("body", "input", "events")
+
+    @display(description="Model")
+    def shown_model(self, row: StoredResponse) -> str:
+        """Return the profile that was asked for."""
+        return row.profile_name
+
+    @display(description="API key")
+    def caller(self, row: StoredResponse) -> str:
+        """Return the name of the key that made it."""
+        return row.caller_name
+
+    @display(description="Made")
+    def where(self, row: StoredResponse) -> str:
+        """Return whether anybody waited for it."""
+        return "in the background" if row.background else "at once"
+
+    @display(description="When (UTC)")
+    def shown_at(self, row: StoredResponse) -> SafeString | str:
+        """Return when the request came."""
+        return stamp(row.created_at)
+
+    @display(description="Response id")
+    def shown_id(self, row: StoredResponse) -> SafeString:
+        """Return the beginning of the id; all of it is on the row's page."""
+        return short_id(row.response_id)
+
+    @display(description="Status")
+    def shown_status(self, row: StoredResponse) -> SafeString:
+        """Return where it stands."""
+        return badge(row.status, STORED_BADGE.get(StoredResponse.Status(row.status), "info"))
+
+    @display(description="Kept until (UTC)")
+    def shown_end(self, row: StoredResponse) -> SafeString | str:
+        """Return when it will be deleted."""
+        return stamp(row.expires_at)
+
+
 class MovesInline(HistoryInline):
     """Where the session was pinned before."""
 
@@ -170,6 +278,7 @@ class MovesInline(HistoryInline):
 class SessionAdmin(History):
     """Conversations and the endpoints that they are pinned to."""
 
+    empty_text = "A session begins with the first request of a conversation, and keeps it on one engine."
     list_display = (
         "shown_last",
         "key",

@@ -10,73 +10,30 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from django.db import close_old_connections, connections
+from django.db import InterfaceError, OperationalError, connections
 
 from endpoints import queries
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
+from responses_api.breaker import Circuit
 from responses_api.convert.profile import ProfileSettings, settings_of_gateway_removed
 from responses_api.errors import UnavailableError
+from responses_api.models import Demand
+from responses_api.retries import Patience
+from responses_api.snapshot import Caller, EndpointView, ProfileView, Share, Snapshot
 
 logger = logging.getLogger(__name__)
 
 REFRESH_SECONDS = 0.8
+# However many ask for a newer reading, there are at least so many seconds between two.
+MIN_REFRESH_SECONDS = 0.15
+# What a process said longer ago counts for nothing: it is gone.
+STALE_SECONDS = 10.0
 
-
-@dataclass(frozen=True, slots=True)
-class EndpointView:
-    """An endpoint that may be asked."""
-
-    id: int
-    name: str
-    chat_url: str
-    api_key: str
-    draining: bool
-    max_model_len: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ProfileView:
-    """A profile with its pool."""
-
-    id: int
-    settings: ProfileSettings
-    timeout_seconds: int
-    created: int
-    usable: Mapping[int, EndpointView]  # enabled and not unhealthy, by id
-    open_to_new: Mapping[int, str]  # of those, the names of the ones that take new sessions, by id
-    unusable: Mapping[int, str]  # why the others are not: "gpu-1 is disabled"
-
-    @property
-    def max_model_len(self) -> int | None:
-        """The context that every usable engine of the pool has, in tokens; None if none says."""
-        return min((view.max_model_len for view in self.usable.values() if view.max_model_len), default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Whoever holds an API key."""
-
-    id: int
-    name: str
-    may_call: bool
-    profile_ids: frozenset[int]  # empty: all
-    expires_at: datetime | None
-
-    def may_use(self, profile: ProfileView) -> bool:
-        """Whether the key's allow-list has the profile."""
-        return not self.profile_ids or profile.id in self.profile_ids
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The configuration at one moment: enabled profiles by name, enabled keys by digest."""
-
-    profiles: Mapping[str, ProfileView]
-    callers: Mapping[str, Caller]
-    endpoint_names: Mapping[int, str]
+UNREADABLE = "Roundhouse cannot read its configuration: its database does not answer."
 
 
 def load() -> Snapshot:
@@ -99,19 +56,46 @@ def load() -> Snapshot:
         for profile in ConfigProfile.objects.filter(enabled=True)
     }
     callers = {
-        key.digest: Caller(key.pk, key.name, key.scope_gateway, frozenset(allowed[key.pk]), key.expires_at)
+        key.digest: Caller(
+            key.pk,
+            key.name,
+            key.scope_gateway,
+            frozenset(allowed[key.pk]),
+            key.expires_at,
+            key.requests_per_minute,
+            key.max_concurrent,
+        )
         for key in ApiKey.objects.filter(enabled=True)
     }
-    return Snapshot(profiles, callers, {endpoint.pk: endpoint.name for endpoint in endpoints.values()})
+    circuits = {
+        endpoint.pk: Circuit(
+            endpoint.circuit_cause, endpoint.circuit_reason, endpoint.circuit_trips, endpoint.circuit_until
+        )
+        for endpoint in endpoints.values()
+        if endpoint.circuit_cause and endpoint.circuit_until
+    }
+    names = {endpoint.pk: endpoint.name for endpoint in endpoints.values()}
+    return Snapshot(profiles, callers, names, circuits, _demands())
+
+
+def _demands() -> dict[str, tuple[Share, ...]]:
+    since = datetime.now(UTC) - timedelta(seconds=STALE_SECONDS)
+    found: dict[str, tuple[Share, ...]] = {}
+    columns = ("subject", "process", "running", "minute", "requests")
+    for subject, *share in Demand.objects.filter(seen_at__gte=since).order_by("pk").values_list(*columns):
+        found[subject] = (*found.get(subject, ()), Share(*share))
+    return found
 
 
 def _profile(profile: ConfigProfile, pool: list[Endpoint], endpoint_keys: Mapping[int, str | None]) -> ProfileView:
     usable: dict[int, EndpointView] = {}
     unusable: dict[int, str] = {}
+    may_return = False
     for endpoint in pool:
         if not endpoint.enabled:
             unusable[endpoint.pk] = f"{endpoint.name} is disabled"
-        elif endpoint.health == Endpoint.Health.UNHEALTHY:
+        elif endpoint.health == Endpoint.Health.UNHEALTHY and not endpoint.paused:
+            may_return = True
             unusable[endpoint.pk] = f"{endpoint.name} is unhealthy: {endpoint.health_reason or 'no reason is known'}"
         elif (api_key := endpoint_keys[endpoint.pk]) is None:
             unusable[endpoint.pk] = f"{endpoint.name} has a key that cannot be decrypted: set it anew"
@@ -119,29 +103,37 @@ def _profile(profile: ConfigProfile, pool: list[Endpoint], endpoint_keys: Mappin
             usable[endpoint.pk] = EndpointView(
                 id=endpoint.pk,
                 name=endpoint.name,
-                chat_url=endpoint.base_url.rstrip("/") + "/chat/completions",
+                base_url=endpoint.base_url.rstrip("/"),
                 api_key=api_key,
                 draining=endpoint.draining,
                 max_model_len=endpoint.max_model_len,
+                paused=endpoint.paused,
+                max_concurrent=endpoint.max_concurrent,
+                max_queued=endpoint.max_queued,
+                weight=endpoint.weight,
             )
-    settings = ProfileSettings(
-        name=profile.name,
-        engine_model=profile.engine_model,
-        uses_reasoning_parser=profile.uses_reasoning_parser,
-        developer_becomes_system=profile.replace_developer_role_with_system,
-        overflow_is_error=profile.context_overflow == ConfigProfile.ContextOverflow.ERROR,
-        chat_template_kwargs=profile.chat_template_kwargs,
-        extra_body=settings_of_gateway_removed(profile.extra_body),
-        sampling_overrides=settings_of_gateway_removed(profile.sampling_overrides),
-    )
+    found: dict[str, Any] = {field.name: getattr(profile, field.name) for field in fields(ProfileSettings)}
+    for name in ("extra_body", "sampling_overrides"):
+        found[name] = settings_of_gateway_removed(found[name])
+    settings = ProfileSettings(**found)
     return ProfileView(
         id=profile.pk,
         settings=settings,
-        timeout_seconds=profile.request_timeout_seconds,
+        patience=Patience(
+            total=profile.request_timeout_seconds,
+            connect=profile.connect_timeout_seconds,
+            first_byte=profile.first_byte_timeout_seconds,
+            idle=profile.idle_timeout_seconds,
+            hold=profile.hold_seconds,
+            max_attempts=profile.max_attempts,
+        ),
         created=int(profile.created_at.timestamp()),
         usable=usable,
-        open_to_new={view.id: view.name for view in usable.values() if not view.draining},
+        open_to_new={view.id: view.name for view in usable.values() if not (view.draining or view.paused)},
         unusable=unusable,
+        paused=profile.paused,
+        may_return=may_return or bool(usable),
+        balancing=profile.balancing,
     )
 
 
@@ -153,6 +145,9 @@ class Directory:
         self._refresh_seconds = refresh_seconds
         self._snapshot: Snapshot | None = None
         self._attempt: asyncio.Future[None] | None = None
+        self._newer: asyncio.Future[bool] | None = None  # whether the next reading succeeds
+        self._wanted = asyncio.Event()
+        self._changed = asyncio.Event()
         self._refreshing: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="directory")
 
@@ -165,8 +160,43 @@ class Directory:
         if self._snapshot is None:
             await self._first()
         if self._snapshot is None:
-            raise UnavailableError("Roundhouse cannot read its configuration: its database does not answer.")
+            raise UnavailableError(UNREADABLE)
         return self._snapshot
+
+    @property
+    def circuits(self) -> Mapping[int, Circuit]:
+        """The circuits that are not closed, as the last snapshot has them."""
+        return self._snapshot.circuits if self._snapshot else {}
+
+    @property
+    def demands(self) -> Mapping[str, tuple[Share, ...]]:
+        """What processes ask of what is limited, as the last snapshot has it."""
+        return self._snapshot.demands if self._snapshot else {}
+
+    async def newer(self) -> Snapshot:
+        """Return a snapshot whose reading begins after this call: what is not in the last one may be new.
+
+        Raises:
+            UnavailableError: if the database could not be read.
+        """
+        await self.snapshot()
+        if self._newer is None:
+            self._newer = asyncio.get_running_loop().create_future()
+        self._wanted.set()
+        if not await asyncio.shield(self._newer):
+            raise UnavailableError(UNREADABLE)
+        return await self.snapshot()
+
+    async def changed(self, seconds: float) -> None:
+        """Wait until a snapshot is another than the one before, or for so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+
+    def wake(self) -> None:
+        """Let those who wait for a change look again."""
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     async def _first(self) -> None:
         if self._refreshing is None:
@@ -179,6 +209,9 @@ class Directory:
         loop = asyncio.get_running_loop()
         away = False
         while True:
+            self._wanted.clear()
+            newer, self._newer = self._newer, None
+            before = self._snapshot
             try:
                 self._snapshot = await loop.run_in_executor(self._thread, self._load)
                 if away:
@@ -190,10 +223,20 @@ class Directory:
                 away = True
             if self._attempt is not None and not self._attempt.done():
                 self._attempt.set_result(None)
-            await asyncio.sleep(self._refresh_seconds)
+            if newer is not None:
+                newer.set_result(not away)
+            if self._snapshot != before:
+                self.wake()
+            await asyncio.sleep(min(MIN_REFRESH_SECONDS, self._refresh_seconds))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._refresh_seconds - MIN_REFRESH_SECONDS):
+                    await self._wanted.wait()
 
     def _load(self) -> Snapshot:
-        close_old_connections()
+        try:
+            return self._read()
+        except (OperationalError, InterfaceError):  # the connection may have died since it was used last
+            connections.close_all()
         try:
             return self._read()
         except Exception:
@@ -206,5 +249,7 @@ class Directory:
             self._refreshing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._refreshing
+        if self._newer is not None and not self._newer.done():
+            self._newer.set_result(False)
         await asyncio.get_running_loop().run_in_executor(self._thread, connections.close_all)
         self._thread.shutdown()

@@ -8,89 +8,194 @@ never an exception. There is one for each event loop.
 
 import asyncio
 import logging
-import random
-import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
-from endpoints import keys
-from responses_api import affinity, verdict, wire
+from responses_api import audio_files, verdict, wire
+from responses_api.admission import Admission
+from responses_api.asking import OK, Asking, words
+from responses_api.background import MAX_RUNNING, Background
+from responses_api.catalog import card, codex_catalog
+from responses_api.circuits import Circuits
+from responses_api.conversations import Conversations
 from responses_api.convert.exchange import Exchange
-from responses_api.directory import Caller, Directory, ProfileView, Snapshot
+from responses_api.directory import Directory
 from responses_api.errors import (
-    ApiKeyError,
     BadAnswerError,
     ContextLengthError,
-    EngineBusyError,
     EngineError,
     EngineRefusalError,
     GatewayError,
-    ModelNotFoundError,
-    NoEngineError,
-    RetryableError,
-    ScopeError,
+    ShuttingDownError,
+    ToldError,
+    UnservedError,
 )
-from responses_api.ledger import Ledger, Pin, Place
+from responses_api.ledger import SPOOL_BYTES, Away, Ledger, Writer
+from responses_api.limits import Limits
+from responses_api.loads import Loads
+from responses_api.placing import Placing
+from responses_api.recalling import Recalling
+from responses_api.recording import Recording
+from responses_api.sealing import Sealing
+from responses_api.sessions import Sessions
+from responses_api.snapshot import ProfileView
 from responses_api.sse import CONTENT_TYPE
-from responses_api.streaming import HEARTBEAT_SECONDS, Outlet, relay
+from responses_api.store import Store
+from responses_api.stored import Asked, StoredResponses
+from responses_api.streaming import Outlet, relay
 from responses_api.trace import JSON, Arrival, Reply, Trace, new_id, ours
-from responses_api.upstream import Upstream, UpstreamAnswer, UpstreamStream
+from responses_api.upstream import STALL_SECONDS, Upstream, UpstreamAnswer, UpstreamStream
 
 logger = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 3
-# Pauses before the next attempt, in seconds: short before another engine, longer before the same one.
-PAUSE_BEFORE_ANOTHER = (0.01, 0.05)
-PAUSE_BEFORE_THE_SAME = (0.2, 0.6)
-
-OK = 200
-BUSY = frozenset({502, 503, 504})
+# Clients give a stream up that is silent for minutes; proxies, often, after one.
+HEARTBEAT_SECONDS = 15
+KEEP_DAYS = 30
 KEY_REFUSED = frozenset({401, 403})
+NO_SUCH_PATH = frozenset({404, 405})
 
 
 class Gateway:
     """The gateway of one event loop. `answer`, `models` and `model` return a reply, whatever happens."""
 
     def __init__(
-        self, *, cookie_secret: bytes, secure_cookies: bool, heartbeat_seconds: float = HEARTBEAT_SECONDS
+        self,
+        *,
+        cookie_secret: bytes,
+        secure_cookies: bool,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        stall_seconds: float = STALL_SECONDS,
+        stores: bool = True,
+        keep_days: int = KEEP_DAYS,
+        background_running: int = MAX_RUNNING,
+        spool: Path | None = None,
+        spool_bytes: int = SPOOL_BYTES,
     ) -> None:
+        """A streamed answer that is silent for `heartbeat_seconds` says that it goes on; an engine that is silent for
+        `stall_seconds` in the middle of one is taken for dead. `stores`: whether responses are stored, and for how many
+        days: 0 is for ever. `background_running`: how many are worked on in the background at once. `spool`: the folder
+        for what the ledger writes while the database is away, and how many bytes that may be.
+        """
         self.directory = Directory()
-        self.ledger = Ledger()
-        self.upstream = Upstream()
+        self.ledger = Ledger(writer=Writer(away=Away(spool, max_bytes=spool_bytes)))
+        self.upstream = Upstream(stall_seconds=stall_seconds)
+        self.store = Store()
+        self._recalling = Recalling(self.store, stores=stores, keep_days=keep_days)
+        self._loads = Loads(self.directory, self.upstream)
+        self._limits = Limits(self.directory, self.ledger)
+        self._sessions = Sessions(self.directory, self.ledger, self._loads, self._limits, self.store, cookie_secret)
+        self._circuits = Circuits(self.directory, self.ledger)
+        placing = Placing(self.directory, self._sessions, self._circuits)
+        self.admission = Admission(self.directory, self._limits)
+        self._asking = Asking(placing, self._circuits, self._limits, self.upstream)
+        self._sealing = Sealing(cookie_secret)
+        self._background = Background(
+            self.ledger, self.store, work=self._work_in_background, max_running=background_running
+        )
+        self.responses = StoredResponses(self.ledger, self.store, self._background, heartbeat_seconds=heartbeat_seconds)
+        self.conversations = Conversations(self.ledger, self.store, stores=stores)
         self._cookie_secret = cookie_secret
         self._secure_cookies = secure_cookies
         self._heartbeat_seconds = heartbeat_seconds
 
     async def close(self) -> None:
         """Write what is queued and close every connection."""
+        await self._background.close()
+        await self._loads.close()
+        await self._asking.close()
         await self.ledger.close()
         await self.upstream.close()
+        await self.store.close()
         await self.directory.close()
 
-    async def answer(self, kind: type[Exchange], arrival: Arrival, outlet: Outlet) -> Reply | None:
-        """Answer a request of one API; None if the answer was streamed into the outlet.
+    async def answer(self, kind: Callable[[bytes], Exchange], arrival: Arrival, outlet: Outlet) -> Reply | None:
+        """Answer a request of one API, whose exchange `kind` makes of the body; None if the answer was streamed into
+        the outlet.
 
         Raises CancelledError alone: the caller has left.
         """
         try:
-            snapshot, caller = await self._authenticate(arrival)
+            caller = await self.admission.caller(arrival)
             exchange = kind(arrival.body)
-            profile = _profile(snapshot, caller, exchange.model)
+            exchange.seal = self._sealing.of(caller.id)
+            profile = await self.admission.profile(caller, exchange.model)
+            left = self.admission.count(caller, arrival.at)
         except Exception as error:  # noqa: BLE001  (_refusal logs what is not ours)
             return _refusal(arrival, error)
-        trace = Trace.begin(arrival, exchange, caller, profile, new_id(exchange.id_prefix))
+        trace = Trace.begin(arrival, exchange, caller, self._circuits.pool(profile), new_id(exchange.id_prefix))
+        trace.limit_headers = left
+        with self.admission.inside(caller):
+            if exchange.in_background:
+                return await self._begin_in_background(trace, outlet)
+            return await self._conclude(trace, outlet, prepare=self._prepare)
+
+    async def _prepare(self, trace: Trace) -> None:
+        """Let the profile's settings hold, and the request have what it refers to. Raises GatewayError."""
+        exchange, settings = trace.exchange, trace.profile.settings
+        exchange.use(settings)
+        if paths := exchange.audio_paths():
+            exchange.attach(await audio_files.read(settings.audio_root, paths))
+        with self.ledger.nothing_missing():
+            await self._recalling.recall(trace)
+
+    async def _begin_in_background(self, trace: Trace, outlet: Outlet) -> Reply | None:
+        """Return the queued response, or stream its events; the work goes on without the caller."""
         try:
+            await self._prepare(trace)
+            body, recording = await self._background.begin(trace)
+        except Exception as error:  # noqa: BLE001
+            told = ours(trace.arrival, error)
+            trace.failed(told)
+            return await self._commit(trace, _told(trace.arrival, told))
+        if not trace.exchange.wants_stream:
+            return Reply(OK, body)
+        await outlet.start([])
+        await recording.read_to(outlet, number=-1, heartbeat_seconds=self._heartbeat_seconds)
+        return None
+
+    async def _work_in_background(self, trace: Trace, recording: Recording) -> None:
+        with self.admission.inside():
+            reply = await self._conclude(trace, recording)
+        if reply is not None and trace.exchange.wants_stream:
+            await recording.end(reply.body)
+
+    async def _conclude(
+        self, trace: Trace, outlet: Outlet, *, prepare: Callable[[Trace], Awaitable[None]] | None = None
+    ) -> Reply | None:
+        """Serve the request and record it; None if the answer was streamed into the outlet."""
+        try:
+            return await self._served(trace, outlet, prepare)
+        finally:
+            self._asking.stand_up(trace)
+
+    async def _served(
+        self, trace: Trace, outlet: Outlet, prepare: Callable[[Trace], Awaitable[None]] | None
+    ) -> Reply | None:
+        try:
+            if prepare is not None:
+                await prepare(trace)
             served = await self._serve(trace)
         except asyncio.CancelledError:
-            trace.abandoned()
-            self.ledger.record_soon(trace.finish())
-            raise
+            if not self.admission.ends_me():
+                trace.abandoned()
+                self.ledger.record_soon(trace.finish(), trace.place)
+                raise
+            served = _refusal(trace.arrival, ShuttingDownError(), trace)
         except Exception as error:  # noqa: BLE001
-            served = _refusal(arrival, error, trace)
+            served = _refusal(trace.arrival, error, trace)
         headers = trace.headers(self._cookie_secret, secure_cookies=self._secure_cookies)
         if isinstance(served, UpstreamStream):
-            await relay(trace, served, outlet, headers, self.ledger, heartbeat_seconds=self._heartbeat_seconds)
+            await relay(
+                trace,
+                served,
+                outlet,
+                headers,
+                self.ledger,
+                ask=self._asking.aside,
+                is_ended=self.admission.ends_me,
+                heartbeat_seconds=self._heartbeat_seconds,
+            )
+            self._asking.heard(trace, served)
             return None
         reply = await self._commit(trace, served)
         reply.headers += headers
@@ -106,171 +211,86 @@ class Gateway:
             logger.warning("An error that was answered is not in the ledger: %s", trace.row.response_id)
         return reply
 
+    async def about_stored(
+        self,
+        handle: Callable[[Asked], Awaitable[Reply | None]],
+        arrival: Arrival,
+        names: dict[str, str],
+        query: dict[str, str],
+    ) -> Reply | None:
+        """Return the answer of a method of `responses` or `conversations`; None if it was streamed."""
+        try:
+            caller = await self.admission.caller(arrival)
+            with self.ledger.nothing_missing():
+                return await handle(Asked(caller, names, query, arrival.body))
+        except Exception as error:  # noqa: BLE001
+            return _refusal(arrival, error)
+
+    async def admit(self, arrival: Arrival) -> Reply | None:
+        """Return why whoever calls may not; None if they may."""
+        try:
+            await self.admission.caller(arrival)
+        except Exception as error:  # noqa: BLE001
+            return _refusal(arrival, error)
+        return None
+
+    async def ready(self) -> Reply:
+        """Return whether requests should be sent here, and if not, why."""
+        why = "shutting down" if self.admission.is_closed else self.ledger.trouble
+        try:
+            await self.directory.snapshot()
+        except GatewayError as error:
+            why = why or error.message
+        return Reply(503 if why else OK, wire.encode({"status": why or "ready"}))
+
     async def models(self, arrival: Arrival) -> Reply:
         """List the profiles that the caller may use."""
         try:
-            snapshot, caller = await self._authenticate(arrival)
+            profiles = await self.admission.profiles(await self.admission.caller(arrival))
         except Exception as error:  # noqa: BLE001
             return _refusal(arrival, error)
-        cards = [_card(profile) for profile in snapshot.profiles.values() if caller.may_use(profile)]
+        cards = [card(profile) for profile in profiles]
         return Reply(OK, wire.encode({"object": "list", "data": cards}))
 
     async def model(self, arrival: Arrival, name: str) -> Reply:
         """Describe one profile."""
+        return await self._describe(arrival, name, card)
+
+    async def codex_catalog(self, arrival: Arrival, name: str) -> Reply:
+        """Describe one profile to Codex."""
+        return await self._describe(arrival, name, codex_catalog)
+
+    async def _describe(
+        self, arrival: Arrival, name: str, describe: Callable[[ProfileView], dict[str, object]]
+    ) -> Reply:
         try:
-            snapshot, caller = await self._authenticate(arrival)
-            profile = _profile(snapshot, caller, name)
+            profile = await self.admission.profile(await self.admission.caller(arrival), name)
         except Exception as error:  # noqa: BLE001
             return _refusal(arrival, error)
-        return Reply(OK, wire.encode(_card(profile)))
-
-    async def _authenticate(self, arrival: Arrival) -> tuple[Snapshot, Caller]:
-        snapshot = await self.directory.snapshot()
-        return snapshot, authenticate(snapshot, arrival.headers, arrival.at)
+        return Reply(OK, wire.encode(describe(profile)))
 
     async def _serve(self, trace: Trace) -> Reply | UpstreamStream:
         """Return the reply; the engine's stream if it has begun to stream."""
-        await self._find_session(trace)
-        body = trace.exchange.engine_body(trace.profile.settings)
-        answer = await self._ask(trace, body)
+        exchange = trace.exchange
+        await self._sessions.find(trace)
+        if (local := exchange.without_engine(trace.stamp())) is not None:
+            trace.answered_alone(local)
+            return Reply(OK, local.body, content_type=_content_type(exchange))
+        answer = await self._asking.ask(trace)
         if isinstance(answer, UpstreamStream):
             return answer
         if answer.status != OK:
             return _engine_error(trace, answer)
-        if trace.exchange.wants_stream:
+        if exchange.wants_stream:
             raise BadAnswerError("The engine was asked to stream its answer, and did not.")
-        written = trace.exchange.answer(answer.body, trace.profile.settings, trace.stamp())
+        if (question := exchange.after(answer.body)) is not None:
+            try:
+                await self._asking.aside(trace, question)
+            except ToldError as error:
+                return _engine_error(trace, UpstreamAnswer(error.told_status, wire.encode(error.body()), headers={}))
+        written = exchange.answer(answer.body, trace.stamp())
         trace.answered(written)
         return Reply(OK, written.body)
-
-    async def _find_session(self, trace: Trace) -> None:
-        """Find the request's session, or make it, and the endpoint that serves it.
-
-        Raises:
-            RequestError: if its session key cannot be one.
-            NoEngineError: if there is no endpoint to ask; the session is there nevertheless.
-        """
-        profile = trace.profile
-        hints = affinity.Hints(trace.arrival.headers, self._cookie_secret)
-        session = trace.session = affinity.find(hints, lambda: new_id("sess"))
-        place = trace.place = Place(profile.id, trace.caller.id, session.key)
-        pin = None if session.fresh else self.ledger.known(place)
-        if pin is None:
-            pin = await self.ledger.pin(place, profile.open_to_new, _now(), fresh=session.fresh)
-        trace.bind(pin)
-        if trace.endpoint is None:
-            reason = profile.unusable.get(pin.endpoint_id or 0, "its endpoint left the pool")
-            await self._move(trace, pin, profile.open_to_new, reason)
-        if trace.endpoint is None:
-            raise NoEngineError(_why_none(profile))
-
-    async def _move(self, trace: Trace, pin: Pin, candidates: Mapping[int, str], reason: str) -> None:
-        """Bind the trace's session to one of the candidates, or to whichever another process has chosen."""
-        if not candidates or trace.place is None:
-            return
-        names = (await self.directory.snapshot()).endpoint_names
-        old_name = names.get(pin.endpoint_id or 0, f"endpoint {pin.endpoint_id}")
-        trace.bind(
-            await self.ledger.repin(
-                trace.place, pin, old_name=old_name, candidates=candidates, reason=reason, now=_now()
-            )
-        )
-
-    async def _ask(self, trace: Trace, body: bytes) -> UpstreamAnswer | UpstreamStream:
-        """Return an engine's answer. If one gives none, the session moves to another, a bounded number of times.
-
-        Raises:
-            EngineError: if none answered.
-        """
-        tried: set[int] = set()
-        while True:
-            try:
-                return await self._ask_once(trace, body)
-            except RetryableError as error:
-                if trace.row.attempts >= MAX_ATTEMPTS:
-                    raise
-                await self._try_elsewhere(trace, tried, error)
-
-    async def _ask_once(self, trace: Trace, body: bytes) -> UpstreamAnswer | UpstreamStream:
-        endpoint = trace.endpoint
-        if endpoint is None:
-            raise NoEngineError(_why_none(trace.profile))
-        trace.row.attempts += 1
-        started = time.monotonic()
-        left = trace.profile.timeout_seconds - (started - trace.arrival.clock)
-        try:
-            ask = self.upstream.open if trace.exchange.wants_stream else self.upstream.post
-            answer = await ask(endpoint.chat_url, body, api_key=endpoint.api_key, timeout_seconds=max(left, 0.001))
-        finally:
-            trace.engine_seconds += time.monotonic() - started
-        if isinstance(answer, UpstreamAnswer) and answer.status in BUSY:
-            raise EngineBusyError(_words(answer)[0], status=answer.status)
-        return answer
-
-    async def _try_elsewhere(self, trace: Trace, tried: set[int], error: RetryableError) -> None:
-        """Pause, and bind the session to an endpoint that was not tried; to the same one again if there is no other."""
-        if trace.endpoint is not None:
-            tried.add(trace.endpoint.id)
-        snapshot = await self.directory.snapshot()
-        trace.profile = snapshot.profiles.get(trace.profile.settings.name, trace.profile)
-        others = {pk: name for pk, name in trace.profile.open_to_new.items() if pk not in tried}
-        await asyncio.sleep(random.uniform(*(PAUSE_BEFORE_ANOTHER if others else PAUSE_BEFORE_THE_SAME)))  # noqa: S311
-        if others and trace.pin is not None:
-            await self._move(trace, trace.pin, others, error.message)
-
-
-def authenticate(snapshot: Snapshot, headers: Mapping[str, str], now: float) -> Caller:
-    """Return who calls.
-
-    Raises:
-        ApiKeyError: if there is no key, or none of ours that is enabled and not expired.
-        ScopeError: if the key is not for the gateway.
-    """
-    scheme, _, bearer = headers.get("authorization", "").partition(" ")
-    key = bearer.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
-    if not key:
-        raise ApiKeyError("No API key was given: send the header 'Authorization: Bearer <key>'.")
-    caller = snapshot.callers.get(keys.digest(key))
-    if caller is None:
-        raise ApiKeyError("The API key is unknown or disabled.")
-    if caller.expires_at is not None and caller.expires_at.timestamp() <= now:
-        raise ApiKeyError("The API key has expired.")
-    if not caller.may_call:
-        raise ScopeError("The API key has no 'gateway' scope.")
-    return caller
-
-
-def _profile(snapshot: Snapshot, caller: Caller, model: str) -> ProfileView:
-    profile = snapshot.profiles.get(model)
-    if profile is None or not caller.may_use(profile):
-        known = [view.settings.name for view in snapshot.profiles.values() if caller.may_use(view)]
-        raise ModelNotFoundError(model, known)
-    return profile
-
-
-def _card(profile: ProfileView) -> dict[str, Any]:
-    """Return a model object as OpenAI writes it, with vLLM's `max_model_len`."""
-    return {
-        "id": profile.settings.name,
-        "object": "model",
-        "created": profile.created,
-        "owned_by": "roundhouse",
-        "max_model_len": profile.max_model_len,
-    }
-
-
-def _why_none(profile: ProfileView) -> str:
-    name = profile.settings.name
-    reasons = [*profile.unusable.values(), *(f"{view.name} is draining" for view in profile.usable.values())]
-    if not reasons:
-        return f"The model '{name}' has no engine yet: its pool is empty."
-    return f"No engine of the model '{name}' can be asked: {'; '.join(reason.rstrip('.') for reason in reasons)}."
-
-
-def _words(answer: UpstreamAnswer) -> tuple[str, wire.ErrorDetail]:
-    """Return what to tell the caller of an engine's error: its own words, if it has any; and all that it said."""
-    detail = wire.engine_error(answer.body)
-    return detail.message or f"The engine answered with HTTP status {answer.status} and no message.", detail
 
 
 def _engine_error(trace: Trace, answer: UpstreamAnswer) -> Reply:
@@ -281,24 +301,31 @@ def _engine_error(trace: Trace, answer: UpstreamAnswer) -> Reply:
         EngineRefusalError: if the engine says that the request is wrong.
         EngineError: if the engine itself is.
     """
-    message, detail = _words(answer)
-    if found := verdict.overflow(answer.status, detail.message):
+    message, detail = words(answer)
+    if found := verdict.overflow(answer.status, detail.message, trace.exchange.sent):
         trace.overflowed(found)
-        if trace.profile.settings.overflow_is_error:
-            raise ContextLengthError(message, param=trace.exchange.input_param)
-        body = trace.exchange.empty_answer(trace.profile.settings, trace.stamp())
-        return Reply(OK, body, content_type=CONTENT_TYPE if trace.exchange.wants_stream else JSON)
+        exchange = trace.exchange
+        if exchange.settings.context_overflow == "error" or not exchange.generates:
+            told = exchange.too_long(message, prompt=found.prompt, asked=found.asked, limit=found.limit)
+            raise ContextLengthError(told, param=exchange.input_param)
+        return Reply(OK, exchange.empty_answer(trace.stamp()), content_type=_content_type(exchange))
     if answer.status in KEY_REFUSED:  # passed on, it would send callers to look at their own key
         raise EngineError(f"The engine refused the key of its endpoint: {message}")
+    if answer.status in NO_SUCH_PATH and message in ("Not Found", "Method Not Allowed"):
+        raise UnservedError(trace.row.profile_name, trace.exchange.path)
     if 400 <= answer.status < 500:  # noqa: PLR2004
         raise EngineRefusalError(
             message,
             status=answer.status,
             param=detail.param if isinstance(detail.param, str) else None,
             code=detail.code if isinstance(detail.code, str) else None,
-            retry_after=_printable(answer.headers.get("Retry-After", "")),
+            retry_after=_printable(answer.headers.get("retry-after", "")),
         )
     raise EngineError(message)
+
+
+def _content_type(exchange: Exchange) -> str:
+    return CONTENT_TYPE if exchange.wants_stream else JSON
 
 
 def _printable(header: str) -> str:
@@ -307,12 +334,14 @@ def _printable(header: str) -> str:
 
 
 def _refusal(arrival: Arrival, error: Exception, trace: Trace | None = None) -> Reply:
-    """Return the reply for an error and note it in the trace."""
+    """Return the reply for an error and note it in the trace. One in the background has a caller to come yet."""
     told = ours(arrival, error)
     if trace is not None:
         trace.failed(told)
-    return Reply(told.status, wire.encode(told.body()), told.headers())
+        if trace.exchange.in_background:
+            return Reply(told.status, trace.exchange.failed(told, trace.stamp()))
+    return _told(arrival, told)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _told(arrival: Arrival, error: GatewayError) -> Reply:
+    return Reply(error.status, wire.encode(arrival.error_body(error)), error.headers())

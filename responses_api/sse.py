@@ -6,9 +6,11 @@ the strictest reader needs it: LF, `event` and one `data` line, the blank line i
 
 from typing import NamedTuple
 
+from msgspec import json
+
 from responses_api.errors import BadAnswerError
 
-DONE = "[DONE]"
+DONE = b"[DONE]"
 DONE_FRAME = b"data: [DONE]\n\n"
 CONTENT_TYPE = "text/event-stream"
 
@@ -26,7 +28,7 @@ class Event(NamedTuple):
     @property
     def is_done(self) -> bool:
         """Whether it says that nothing follows."""
-        return self.data.strip() == DONE.encode()
+        return self.data.strip() == DONE
 
 
 class Decoder:
@@ -47,6 +49,9 @@ class Decoder:
         Raises:
             BadAnswerError: if an event is larger than the gateway reads.
         """
+        if self._is_one_event(data):
+            self._begun = True
+            return [Event("", data[6:-2])]
         events: list[Event] = []
         for line in self._lines(data):
             if line:
@@ -58,6 +63,17 @@ class Decoder:
         if self._size > self._max_event_bytes:
             raise BadAnswerError(f"An event of the engine's answer is larger than {self._max_event_bytes} bytes.")
         return events
+
+    def _is_one_event(self, data: bytes) -> bool:
+        """Whether these bytes are an event of one `data` line, and belong to no other: so tokens come, one by one."""
+        return (
+            data.startswith(b"data: ")
+            and data.find(b"\n") == len(data) - 2
+            and data.endswith(b"\n\n")
+            and b"\r" not in data
+            and not (self._unfinished or self._data or self._name or self._after_cr)
+            and len(data) <= self._max_event_bytes
+        )
 
     def _lines(self, data: bytes) -> list[bytes]:
         """Return the lines that these bytes complete, without their ends."""
@@ -97,3 +113,22 @@ def frame(name: str, data: bytes) -> bytes:
 def nameless(data: bytes) -> bytes:
     """Return an event without a name, as chat completions stream them."""
     return b"data: %b\n\n" % data
+
+
+def refusal_at_start(data: bytes) -> tuple[int, bytes] | None:
+    """Return the HTTP status and the body that a stream stands for whose first event is an error; None if it is none.
+
+    Some versions of vLLM find out that a prompt does not fit when the stream has its status already.
+    """
+    if b'"error"' not in data:
+        return None
+    try:
+        events = Decoder().feed(data)
+        said = json.decode(events[0].data) if events else None
+    except (ValueError, RecursionError, BadAnswerError):
+        return None
+    error = said.get("error") if isinstance(said, dict) and "choices" not in said else None
+    if not error:
+        return None
+    code = error.get("code") if isinstance(error, dict) else None
+    return (code if type(code) is int and 400 <= code < 600 else 500), events[0].data  # noqa: PLR2004

@@ -7,18 +7,24 @@ begun: the stream ends with an error in its own words and a closed body.
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from responses_api.convert.answer import AnswerStream
-from responses_api.errors import BrokenOffError, EngineError, GatewayError
+from responses_api import verdict
+from responses_api.convert.answer import AnswerStream, Question
+from responses_api.errors import (
+    BrokenOffError,
+    ContextLengthError,
+    EngineError,
+    GatewayError,
+    ShuttingDownError,
+    ToldError,
+)
 from responses_api.ledger import Ledger
 from responses_api.trace import Trace, ours
 from responses_api.upstream import UpstreamStream
 
 logger = logging.getLogger(__name__)
-
-# Clients give a stream up that is silent for minutes; proxies, often, after one.
-HEARTBEAT_SECONDS = 15
 
 
 class Outlet(Protocol):
@@ -44,21 +50,26 @@ async def relay(
     headers: list[tuple[str, str]],
     ledger: Ledger,
     *,
+    ask: Callable[[Trace, Question], Awaitable[None]],
+    is_ended: Callable[[], bool],
     heartbeat_seconds: float,
 ) -> None:
-    """Send the engine's stream to the caller in the caller's API, and record it.
+    """Send the engine's stream to the caller in the caller's API, and record it. `ask` puts a further question to the
+    engine and lets the exchange hear the answer. `is_ended` says of a cancellation whether this process ends.
 
     Raises CancelledError alone: the caller has left, which closes the connection to the engine.
     """
-    stream = trace.exchange.stream(trace.profile.settings, trace.stamp())
+    stream = trace.exchange.stream(trace.stamp())
     try:
         try:
             await outlet.start(headers)
-            end = await _carry(trace, source, stream, outlet, heartbeat_seconds)
+            end = await _carry(trace, source, stream, outlet, ask, heartbeat_seconds)
         except asyncio.CancelledError:
-            trace.abandoned()
-            ledger.record_soon(trace.finish())
-            raise
+            if not is_ended():
+                trace.abandoned()
+                ledger.record_soon(trace.finish(), trace.place)
+                raise
+            end = _badly_ended(trace, stream, ShuttingDownError())
         # From here on the answer is recorded: a caller who leaves now has not missed it.
         await outlet.end(await _commit(trace, stream, end, ledger))
     finally:
@@ -66,22 +77,40 @@ async def relay(
 
 
 async def _carry(
-    trace: Trace, source: UpstreamStream, stream: AnswerStream, outlet: Outlet, heartbeat_seconds: float
+    trace: Trace,
+    source: UpstreamStream,
+    stream: AnswerStream,
+    outlet: Outlet,
+    ask: Callable[[Trace, Question], Awaitable[None]],
+    heartbeat_seconds: float,
 ) -> bytes:
     """Send all but the end, and return that; note in the trace what it is."""
     started = time.monotonic()
     try:
         await _flow(source, stream, outlet, heartbeat_seconds)
+        if (question := stream.after()) is not None:
+            await ask(trace, question)
         answer = stream.finish(int(time.time()))
     except Exception as error:  # noqa: BLE001  (`ours` logs what is not ours)
         source.close()  # the engine need not go on while the row is written
-        told = ours(trace.arrival, error)
-        trace.broke(told)
-        return stream.fail(told)
+        return _badly_ended(trace, stream, ours(trace.arrival, error))
     finally:
         trace.engine_seconds += time.monotonic() - started
     trace.answered(answer)
     return answer.body
+
+
+def _badly_ended(trace: Trace, stream: AnswerStream, error: GatewayError) -> bytes:
+    """Return the end of an answer that went wrong; note in the trace how."""
+    sent = trace.exchange.sent
+    found = verdict.overflow(error.told_status, error.message, sent) if isinstance(error, ToldError) else None
+    if found is not None:
+        trace.overflowed(found)
+        if trace.exchange.settings.context_overflow == "empty" and (end := stream.emptied()) is not None:
+            return end
+        error = ContextLengthError(error.message, param=trace.exchange.input_param)
+    trace.broke(error)
+    return stream.fail(error)
 
 
 async def _flow(source: UpstreamStream, stream: AnswerStream, outlet: Outlet, heartbeat_seconds: float) -> None:

@@ -1,19 +1,16 @@
-"""The ASGI face of /v1/*: bytes in, bytes out, and an end to the work when the caller leaves.
-
-Served by Channels and not by Django views, which cost ten times as much a request.
-"""
+"""What every consumer stands on: bytes in, bytes out, and an end to the work when the caller leaves."""
 
 import asyncio
-import gc
+from collections.abc import Iterable
 from typing import Any, ClassVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from channels.generic.http import AsyncHttpConsumer
 from django.conf import settings
 
 from responses_api import wire
-from responses_api.convert.exchange import ChatExchange, Exchange, ResponsesExchange
-from responses_api.errors import BodyTooLargeError, GatewayError, MethodNotAllowedError, PathNotFoundError
+from responses_api.consumers import farewell
+from responses_api.errors import BodyTooLargeError, EncodedBodyError, GatewayError, MethodNotAllowedError
 from responses_api.gateway import Gateway
 from responses_api.sse import CONTENT_TYPE
 from responses_api.trace import Arrival, Reply, new_id
@@ -22,6 +19,7 @@ MAX_BODY_BYTES = 64 * 2**20
 MAX_REQUEST_ID = 200
 
 _gateways: WeakKeyDictionary[asyncio.AbstractEventLoop, Gateway] = WeakKeyDictionary()
+_with_lifespan: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 
 
 def gateway() -> Gateway:
@@ -29,26 +27,41 @@ def gateway() -> Gateway:
     loop = asyncio.get_running_loop()
     found = _gateways.get(loop)
     if found is None:
-        secret = settings.SECRET_KEY.encode()
-        found = _gateways[loop] = Gateway(cookie_secret=secret, secure_cookies=settings.SECURE_COOKIES)
+        found = _gateways[loop] = Gateway(
+            cookie_secret=settings.SECRET_KEY.encode(),
+            secure_cookies=settings.SECURE_COOKIES,
+            heartbeat_seconds=settings.HEARTBEAT_SECONDS,
+            stall_seconds=settings.STALL_SECONDS,
+            stores=settings.STORE_RESPONSES,
+            keep_days=settings.STORE_DAYS,
+            background_running=settings.BACKGROUND_RUNNING,
+            spool=settings.DATA_DIR.spool if settings.SPOOL_MIB else None,
+            spool_bytes=settings.SPOOL_MIB * 2**20,
+        )
+        if loop not in _with_lifespan:
+            farewell.listen(_end)
     return found
 
 
-async def lifespan(_scope: Any, receive: Any, send: Any) -> None:
-    """Close the loop's gateway when the server stops, so that what is queued is written."""
-    while True:
-        message = await receive()
-        if message["type"] == "lifespan.startup":
-            # Django and its applications are here to stay: searching them for garbage, again and again, would hold
-            # every request up for 60 ms at a time.
-            gc.collect()
-            gc.freeze()
-            await send({"type": "lifespan.startup.complete"})
-        else:
-            if found := _gateways.pop(asyncio.get_running_loop(), None):
-                await found.close()
-            await send({"type": "lifespan.shutdown.complete"})
-            return
+def expect_lifespan() -> None:
+    """Note that the running loop's server says when it ends. Daphne does not."""
+    _with_lifespan.add(asyncio.get_running_loop())
+
+
+async def _end() -> None:
+    if (found := known_gateway()) is not None:
+        await found.admission.close(settings.SHUTDOWN_SECONDS)
+        await found.close()
+
+
+def forget_gateway() -> Gateway | None:
+    """Return the gateway of the running event loop, if there is one, to be closed."""
+    return _gateways.pop(asyncio.get_running_loop(), None)
+
+
+def known_gateway() -> Gateway | None:
+    """Return the gateway of the running event loop, if it has served a request yet."""
+    return _gateways.get(asyncio.get_running_loop())
 
 
 class StreamingHttpConsumer(AsyncHttpConsumer):
@@ -96,6 +109,12 @@ class StreamingHttpConsumer(AsyncHttpConsumer):
                 return None
             if not message.get("more_body"):
                 return b"".join(chunks)
+            if len(chunks) == 1 and not await self.may_go_on():
+                return None
+
+    async def may_go_on(self) -> bool:
+        """Whether the rest of a long body is worth reading; if not, the request was answered."""
+        return True
 
     async def too_large(self) -> None:
         """Answer a request whose body is larger than MAX_BODY_BYTES."""
@@ -110,35 +129,78 @@ class GatewayConsumer(StreamingHttpConsumer):
     async def handle(self, body: bytes) -> None:
         """Answer the request."""
         arrival = self.arrival(body)
-        if self.scope["method"] != self.method:
-            error = MethodNotAllowedError(self.scope["method"], self.scope["path"], allowed=self.method)
-            await self.reply(arrival, refused(error))
+        if (mistake := self._mistake(arrival)) is not None:
+            await self.refuse(arrival, mistake)
         elif (reply := await self.answer(arrival)) is not None:
             await self.reply(arrival, reply)
+
+    @property
+    def asked(self) -> str:
+        """The method. HEAD asks for what GET does; the server leaves the body out."""
+        method: str = self.scope["method"]
+        return "GET" if method == "HEAD" else method
+
+    def methods(self) -> Iterable[str]:
+        """Return the methods that the path is called with."""
+        return (self.method,)
+
+    def _mistake(self, arrival: Arrival) -> GatewayError | None:
+        """Return what is wrong with the request, whatever its body says."""
+        if self.asked not in self.methods():
+            allowed = ", ".join(method.replace("GET", "GET, HEAD") for method in self.methods())
+            return MethodNotAllowedError(self.scope["method"], self.scope["path"], allowed=allowed)
+        encoding = arrival.headers.get("content-encoding", "identity")
+        if arrival.body and encoding.lower() not in {"", "identity"}:
+            return EncodedBodyError(encoding)
+        return None
 
     async def answer(self, arrival: Arrival) -> Reply | None:
         """Return the reply to a request with the right method; None if it was streamed."""
         raise NotImplementedError
 
+    async def may_go_on(self) -> bool:
+        """Refuse the long body of whoever has no key before it is read."""
+        arrival = self.arrival(b"")
+        if (refusal := await gateway().admit(arrival)) is None:
+            return True
+        await self.reply(arrival, refusal)
+        return False
+
     async def too_large(self) -> None:
         """Answer 413 without reading on; the server then closes the connection."""
-        await self.reply(self.arrival(b""), refused(BodyTooLargeError(MAX_BODY_BYTES)))
+        await self.refuse(self.arrival(b""), BodyTooLargeError(MAX_BODY_BYTES))
 
     def arrival(self, body: bytes) -> Arrival:
         """Return the request as the gateway takes it."""
-        headers: dict[str, str] = {}
-        for raw_name, raw_value in self.scope["headers"]:
-            name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-            # HTTP/2 clients may send cookies in several headers; of any other, the first one counts.
-            headers[name] = (
-                f"{headers[name]}; {value}" if name == "cookie" and name in headers else headers.get(name, value)
-            )
-        return Arrival(headers, body, _request_id(headers.get("x-request-id", "")))
+        headers = headers_of(self.scope)
+        return Arrival(headers, body, _request_id(headers.get("x-request-id", "")), self.error_body)
+
+    def error_body(self, error: GatewayError) -> dict[str, object]:
+        """Return the body of an error in the words of the path's API."""
+        return error.body()
+
+    async def refuse(self, arrival: Arrival, error: GatewayError) -> None:
+        """Send an error that needs no gateway."""
+        await self.reply(arrival, refused(error, self.error_body(error)))
 
     async def reply(self, arrival: Arrival, reply: Reply) -> None:
         """Send the reply."""
         headers = [*_headers(arrival, reply.headers, reply.content_type), _length(reply.body)]
-        await self.send_response(reply.status, reply.body, headers=headers)
+        # As `send_response` does it, without the five coroutines that it makes of it.
+        await self.base_send({"type": "http.response.start", "status": reply.status, "headers": headers})
+        await self.base_send({"type": "http.response.body", "body": reply.body})
+
+
+def headers_of(scope: Any) -> dict[str, str]:
+    """Return the request's headers by small-letter name."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        # HTTP/2 clients may send cookies in several headers; of any other, the first one counts.
+        headers[name] = (
+            f"{headers[name]}; {value}" if name == "cookie" and name in headers else headers.get(name, value)
+        )
+    return headers
 
 
 def _headers(arrival: Arrival, headers: list[tuple[str, str]], content_type: str) -> list[tuple[bytes, bytes]]:
@@ -153,9 +215,9 @@ def _length(body: bytes) -> tuple[bytes, bytes]:
     return (b"content-length", b"%d" % len(body))
 
 
-def refused(error: GatewayError) -> Reply:
-    """Return the reply for an error that needs no gateway."""
-    return Reply(error.status, wire.encode(error.body()), error.headers())
+def refused(error: GatewayError, body: dict[str, object] | None = None) -> Reply:
+    """Return the reply for an error that needs no gateway; `body` are its words, if they are not OpenAI's."""
+    return Reply(error.status, wire.encode(body or error.body()), error.headers())
 
 
 def _request_id(given: str) -> str:
@@ -179,59 +241,8 @@ class EventStream:
 
     async def write(self, data: bytes) -> None:
         """Send a piece of the body."""
-        await self._consumer.send_body(data, more_body=True)
+        await self._consumer.base_send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes) -> None:
         """Send the last piece of the body."""
         await self._consumer.send_body(data)
-
-
-class ExchangeConsumer(GatewayConsumer):
-    """A path that asks an engine."""
-
-    exchange: ClassVar[type[Exchange]]
-
-    async def answer(self, arrival: Arrival) -> Reply | None:
-        """Ask an engine."""
-        return await gateway().answer(self.exchange, arrival, EventStream(self, arrival))
-
-
-class ResponsesConsumer(ExchangeConsumer):
-    """POST /v1/responses."""
-
-    exchange = ResponsesExchange
-
-
-class ChatConsumer(ExchangeConsumer):
-    """POST /v1/chat/completions."""
-
-    exchange = ChatExchange
-
-
-class ModelsConsumer(GatewayConsumer):
-    """GET /v1/models."""
-
-    method = "GET"
-
-    async def answer(self, arrival: Arrival) -> Reply:
-        """List the profiles."""
-        return await gateway().models(arrival)
-
-
-class ModelConsumer(GatewayConsumer):
-    """GET /v1/models/{name}."""
-
-    method = "GET"
-
-    async def answer(self, arrival: Arrival) -> Reply:
-        """Describe one profile."""
-        return await gateway().model(arrival, self.scope["url_route"]["kwargs"]["name"])
-
-
-class UnknownConsumer(GatewayConsumer):
-    """Any other path below /v1."""
-
-    async def handle(self, body: bytes) -> None:
-        """Answer 404, whatever the method."""
-        error = PathNotFoundError(self.scope["method"], self.scope["path"])
-        await self.reply(self.arrival(body), refused(error))

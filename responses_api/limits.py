@@ -1,0 +1,257 @@
+"""How much at once: of each endpoint that has a limit, and by each key that has one.
+
+Every process counts for itself. What the others count is read with the configuration: limits hold over all processes
+and hosts, and may be passed for the second or so that it takes to know of each other. Who has no limit is not counted.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+from responses_api.balancing import Candidates
+from responses_api.directory import Directory
+from responses_api.errors import BusyError, EngineTimeoutError, RateLimitError, UnavailableError
+from responses_api.ledger import Ledger, demands
+from responses_api.models import Demand
+from responses_api.snapshot import Caller, EndpointView, Share
+from responses_api.trace import new_id
+
+logger = logging.getLogger(__name__)
+
+TELL_SECONDS = 0.4
+MINUTE = 60
+
+
+class Demands:
+    """What this process asks of what is limited, and what others do."""
+
+    def __init__(self, directory: Directory, ledger: Ledger) -> None:
+        self._directory = directory
+        self._ledger = ledger
+        self._process = new_id("gw")
+        self.running: Counter[str] = Counter()
+        self._minute = 0
+        self._requests: Counter[str] = Counter()  # of this minute
+        self._telling: asyncio.Task[None] | None = None
+
+    def begin(self, subject: str) -> None:
+        """Note that something more is wanted of the subject."""
+        self.running[subject] += 1
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell())
+
+    def end(self, subject: str) -> None:
+        """Note that it is not wanted any more."""
+        self.running[subject] -= 1
+        if not self.running[subject]:
+            del self.running[subject]
+
+    def count(self, subject: str, minute: int) -> None:
+        """Count a request of this minute."""
+        if minute != self._minute:
+            self._minute = minute
+            self._requests.clear()
+        self._requests[subject] += 1
+
+    def requests(self, subject: str, minute: int) -> int:
+        """Return how many requests there were in this minute, of all processes."""
+        ours = self._requests[subject] if minute == self._minute else 0
+        return ours + sum(other.requests for other in self.others(subject) if other.minute == minute)
+
+    def others(self, subject: str) -> Iterator[Share]:
+        """Yield what other processes ask of the subject."""
+        return (share for share in self._directory.demands.get(subject, ()) if share.process != self._process)
+
+    async def _tell(self) -> None:
+        """Tell the others for as long as there is something to tell."""
+        told = True
+        while told:
+            told = bool(self.running or self._requests)
+            now = datetime.now(UTC)
+            rows = [
+                Demand(
+                    process=self._process,
+                    subject=subject,
+                    running=self.running[subject],
+                    minute=self._minute,
+                    requests=self._requests[subject],
+                    seen_at=now,
+                )
+                for subject in self.running.keys() | self._requests.keys()
+            ]
+            if int(time.time()) // MINUTE != self._minute:
+                self._requests.clear()
+            try:
+                await self._ledger.change(partial(demands.write, self._process, rows, now))
+            except UnavailableError:
+                logger.warning("What runs here is not known to other processes: limits hold for each by itself.")
+            await asyncio.sleep(TELL_SECONDS)
+        self._telling = None
+
+    async def close(self) -> None:
+        """Tell the others that nothing runs here any more."""
+        if self._telling is not None:
+            self._telling.cancel()
+            try:
+                await self._ledger.change(partial(demands.write, self._process, [], datetime.now(UTC)))
+            except UnavailableError:
+                logger.warning("Other processes will find out by themselves that this one has ended.")
+
+
+@dataclass(slots=True)
+class Queue:
+    """Who runs on an endpoint, and who waits: callers take turns, each of them first come, first served."""
+
+    running: int = 0
+    waiting: OrderedDict[int, deque[asyncio.Future[None]]] = field(default_factory=OrderedDict)
+    length: int = 0
+
+    def join(self, caller_id: int) -> asyncio.Future[None]:
+        """Return what is done when it is the caller's turn."""
+        turn = asyncio.get_running_loop().create_future()
+        self.waiting.setdefault(caller_id, deque()).append(turn)
+        self.length += 1
+        return turn
+
+    def call(self, limit: int) -> None:
+        """Let in as many as there is room for."""
+        while self.waiting and self.running < limit:
+            caller_id, turns = self.waiting.popitem(last=False)
+            turn = turns.popleft()
+            if turns:
+                self.waiting[caller_id] = turns  # behind all others
+            self.length -= 1
+            if not turn.done():
+                self.running += 1
+                turn.set_result(None)
+
+
+class Limits:
+    """The limits as one event loop holds them."""
+
+    def __init__(self, directory: Directory, ledger: Ledger) -> None:
+        self._demands = Demands(directory, ledger)
+        self._queues: dict[int, Queue] = {}
+
+    async def enter(self, endpoint: EndpointView, caller_id: int, seconds: float) -> bool:
+        """Return when the endpoint takes a request more; whether that took waiting.
+
+        Raises:
+            BusyError: if so many wait already that no more may.
+            EngineTimeoutError: if it did not within so many seconds.
+        """
+        subject = f"endpoint:{endpoint.id}"
+        queue = self._queues.setdefault(endpoint.id, Queue())
+        limit = self._share(endpoint, subject)
+        queue.call(limit)
+        if queue.running < limit and not queue.waiting:
+            queue.running += 1
+            self._demands.begin(subject)
+            return False
+        if self._is_full(endpoint):
+            raise BusyError(f"{endpoint.name} has {queue.length} requests waiting already.")
+        turn = queue.join(caller_id)
+        self._demands.begin(subject)
+        try:
+            async with asyncio.timeout(seconds):
+                await turn
+        except BaseException as error:
+            self._demands.end(subject)
+            if turn.done() and not turn.cancelled():
+                queue.running -= 1
+                queue.call(limit)
+            turn.cancel()
+            if isinstance(error, TimeoutError):
+                raise EngineTimeoutError("No engine took the request in time.") from error
+            raise
+        return True
+
+    def leave(self, endpoint: EndpointView) -> None:
+        """Make room for another."""
+        subject = f"endpoint:{endpoint.id}"
+        queue = self._queues[endpoint.id]
+        queue.running -= 1
+        self._demands.end(subject)
+        queue.call(self._share(endpoint, subject))
+        if not queue.running and not queue.waiting:
+            del self._queues[endpoint.id]
+
+    def with_room(self, views: Mapping[int, EndpointView], candidates: Candidates) -> Candidates:
+        """Return those of the candidates that take a request at once, or else those that let one wait, or else all."""
+        if all(views[pk].max_concurrent is None for pk in candidates):
+            return candidates
+        free = {pk: name for pk, name in candidates.items() if self._has_room(views[pk])}
+        return free or self.not_full(views, candidates) or candidates
+
+    def not_full(self, views: Mapping[int, EndpointView], candidates: Candidates) -> dict[int, str]:
+        """Return those of the candidates that take a request, or let it wait."""
+        return {pk: name for pk, name in candidates.items() if not self._is_full(views[pk])}
+
+    def _has_room(self, endpoint: EndpointView) -> bool:
+        queue = self._queues.get(endpoint.id)
+        if endpoint.max_concurrent is None or queue is None:
+            return True
+        return not queue.waiting and queue.running < self._share(endpoint, f"endpoint:{endpoint.id}")
+
+    def _is_full(self, endpoint: EndpointView) -> bool:
+        """Whether so many wait already that no more may."""
+        if self._has_room(endpoint):
+            return False
+        share = max(1, endpoint.max_queued // self._processes(f"endpoint:{endpoint.id}"))
+        return endpoint.max_queued == 0 or self._queues[endpoint.id].length >= share
+
+    def _share(self, endpoint: EndpointView, subject: str) -> int:
+        """Return how much of the endpoint's limit is this process's: those that want some share it."""
+        return max(1, (endpoint.max_concurrent or 0) // self._processes(subject))
+
+    def _processes(self, subject: str) -> int:
+        return 1 + sum(1 for other in self._demands.others(subject) if other.running)
+
+    def admit(self, caller: Caller, now: float) -> list[tuple[str, str]]:
+        """Count a request of a caller who has a limit; return the headers that tell how much of it is left.
+
+        Raises:
+            RateLimitError: if it is one too many.
+        """
+        subject, minute = f"key:{caller.id}", int(now) // MINUTE
+        headers: list[tuple[str, str]] = []
+        left = 0
+        if (limit := caller.requests_per_minute) is not None:
+            left = limit - self._demands.requests(subject, minute)
+            headers = _headers(limit, max(0, left - 1), MINUTE - now % MINUTE)
+            if left <= 0:
+                raise RateLimitError(
+                    f"The key '{caller.name}' may make {limit} requests a minute.",
+                    seconds=math.ceil(MINUTE - now % MINUTE),
+                    headers=headers,
+                )
+        if caller.max_concurrent is not None:
+            running = self._demands.running[subject] + sum(other.running for other in self._demands.others(subject))
+            if running >= caller.max_concurrent:
+                told = f"The key '{caller.name}' may have {caller.max_concurrent} requests running at once."
+                raise RateLimitError(told, seconds=1, headers=headers)
+        self._demands.count(subject, minute)
+        self._demands.begin(subject)
+        return headers
+
+    def dismiss(self, caller: Caller) -> None:
+        """Note that a request that was admitted is done."""
+        self._demands.end(f"key:{caller.id}")
+
+    async def close(self) -> None:
+        """Give everything back."""
+        await self._demands.close()
+
+
+def _headers(limit: int, remaining: int, reset_seconds: float) -> list[tuple[str, str]]:
+    return [
+        ("x-ratelimit-limit-requests", str(limit)),
+        ("x-ratelimit-remaining-requests", str(remaining)),
+        ("x-ratelimit-reset-requests", f"{math.ceil(reset_seconds)}s"),
+    ]
