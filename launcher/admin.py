@@ -4,10 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
@@ -15,9 +18,11 @@ from unfold.decorators import display
 from endpoints.admin import health_badge
 from endpoints.admin_pages import History, Page, ago, badge, link, stamp
 from endpoints.models import Endpoint
-from launcher import advice, services
+from launcher import advice, checks, logs, queries, services
+from launcher.admin_logs import log_page
 from launcher.forms import EngineForm
-from launcher.models import Engine, EngineEvent
+from launcher.log_answer import NoSuchAttemptError, log_answer
+from launcher.models import LAUNCH_PERMISSION, PROCESS_FIELDS, Engine, EngineEvent
 from launcher.states import MEANING, Desired, State
 
 STATE_BADGE: dict[State, str] = {
@@ -41,10 +46,12 @@ def state_badge(state: str) -> SafeString:
 class EngineAdmin(Page):
     """vLLM engines. What is wanted is written by Start and Stop; what is, is shown."""
 
+    empty_text = "An engine is a vLLM that Roundhouse runs for you: make one from a preset, or from scratch."
     form = EngineForm
+    list_before_template = "admin/launcher/engine/from_preset.html"
     change_form_outer_before_template = "admin/launcher/engine/status.html"
     change_form_outer_after_template = "admin/launcher/engine/events.html"
-    buttons = ("start", "stop")
+    buttons = ("start", "stop", "restart", "stop_and_delete")
     actions = ("start_selected", "stop_selected")
     list_display = ("name", "shown_state", "wanted", "model", "endpoint_health", "since")
     list_filter = ("state", "desired_state", "device")
@@ -52,7 +59,8 @@ class EngineAdmin(Page):
     filter_horizontal = ("profiles",)
     fieldsets = (
         (None, {"fields": ("name", "model", "profiles", "device")}),
-        ("Process", {"fields": ("vllm_serve_kwargs", "vllm_serve_env_vars", "hf_home", "ray_worker_py_executable")}),
+        ("Process", {"fields": ("vllm_serve_kwargs", "vllm_serve_env_vars", "ray_worker_py_executable")}),
+        ("Weights", {"fields": ("hf_home", "new_token", "clear_token")}),
         ("Log", {"fields": ("debug", "show_vllm_engine_stats")}),
         (
             "Start and stop",
@@ -63,13 +71,58 @@ class EngineAdmin(Page):
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Engine]:
         """Return the rows without the engines' keys, with their endpoints."""
         rows: models.QuerySet[Engine] = super().get_queryset(request)
-        return rows.defer("api_key").prefetch_related(
-            models.Prefetch("endpoint", queryset=Endpoint.objects.defer("api_key"))
+        has_token = models.ExpressionWrapper(~models.Q(hf_token=""), output_field=models.BooleanField())
+        return (
+            rows.defer("api_key", "hf_token")
+            .annotate(has_token=has_token)
+            .prefetch_related(models.Prefetch("endpoint", queryset=Endpoint.objects.defer("api_key")))
         )
 
+    def get_fieldsets(self, request: HttpRequest, obj: Engine | None = None) -> list[tuple[str | None, Any]]:
+        """Return the form's parts: a token that is stored may be removed, and whoever may not write sees none."""
+        may_write = self.has_change_permission(request, obj) if obj else self.has_add_permission(request)
+        token = ("new_token", "clear_token") if getattr(obj, "has_token", False) else ("new_token",)
+        weights = ("Weights", {"fields": ("hf_home", *(token if may_write else ()))})
+        return [weights if part[0] == "Weights" else part for part in self.fieldsets]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Engine | None = None) -> tuple[str, ...]:
-        """Return the name of an engine that exists: its endpoint and its logs are named after it."""
-        return () if obj is None else ("name",)
+        """Return the name of an engine that exists, after which its logs are named, and what takes a permission."""
+        kept = () if request.user.has_perm(LAUNCH_PERMISSION) else PROCESS_FIELDS
+        return kept if obj is None else ("name", *kept)
+
+    def get_urls(self) -> list[Any]:
+        """Return the page's URLs, those of logs first: the row's own URL would match them too."""
+        return [
+            path(
+                "<path:object_id>/log/", self.admin_site.admin_view(self.show_live_log), name="launcher_engine_live_log"
+            ),
+            path(
+                "<path:object_id>/log/<int:attempt>/",
+                self.admin_site.admin_view(self.show_log),
+                name="launcher_engine_log",
+            ),
+            *super().get_urls(),
+        ]
+
+    def show_live_log(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show the log of the newest launch, and follow it over those that come."""
+        return log_page(request, self._seen(request, object_id))
+
+    def show_log(self, request: HttpRequest, object_id: str, attempt: int) -> Any:
+        """Show the log of one launch as text: all of it, searched, followed or as a file, as the query string says."""
+        try:
+            return log_answer({**request.GET.dict(), "attempt": str(attempt)}, self._seen(request, object_id))
+        except NoSuchAttemptError as error:
+            raise Http404(str(error)) from None
+
+    def _seen(self, request: HttpRequest, object_id: str) -> Engine:
+        """Return the engine, to someone who may look at it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        engine: Engine | None = self.get_object(request, unquote(object_id))
+        if engine is None:
+            raise Http404
+        return engine
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         """Return the list's actions without deletion, which asks each engine whether it is stopped."""
@@ -93,6 +146,11 @@ class EngineAdmin(Page):
                 "next_step": advice.next_step(State(engine.state), Desired(engine.desired_state)),
                 "can_start": engine.desired_state == Desired.STOPPED or engine.state == State.FAILED,
                 "can_stop": engine.desired_state == Desired.RUNNING,
+                "can_restart": services.can_restart(engine),
+                "can_stop_and_delete": self._busy(engine) and self.has_delete_permission(request, engine),
+                "needs_restart": queries.changed_since_launch(engine),
+                "warnings": checks.warnings(engine),
+                "attempts": logs.attempts(engine)[:EVENTS_SHOWN],
                 "events": [
                     {"event": event, "old": state_badge(event.old), "new": state_badge(event.new)}
                     for event in engine.events.all()[:EVENTS_SHOWN]
@@ -105,8 +163,8 @@ class EngineAdmin(Page):
         super().save_model(request, obj, form, change)
         if not change:
             messages.info(request, f"Engine {obj.name} is stopped. Press Start to launch it.")
-        elif form.changed_data and obj.state != State.STOPPED:
-            messages.info(request, f"Engine {obj.name} is {obj.state}: the change takes effect at its next start.")
+        elif changed := queries.changed_since_launch(obj):
+            messages.info(request, f"Engine {obj.name} is {obj.state}: Restart applies {', '.join(changed)}.")
 
     def response_post_save_add(self, request: HttpRequest, obj: Engine) -> HttpResponse:
         """Go on to the engine's page, where Start is."""
@@ -115,8 +173,7 @@ class EngineAdmin(Page):
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> Any:
         """Delete a stopped engine; of another one, say what to do first."""
         engine = self.get_object(request, object_id)
-        idle = engine is None or (engine.state == State.STOPPED and engine.desired_state == Desired.STOPPED)
-        if engine is not None and (not idle) and self.has_delete_permission(request, engine):
+        if engine is not None and self._busy(engine) and self.has_delete_permission(request, engine):
             return self._refuse_deletion(request, engine)
         try:
             return super().delete_view(request, object_id, extra_context)
@@ -155,6 +212,26 @@ class EngineAdmin(Page):
             self.log_change(request, engine, "Pressed Stop.")
         said = "is not wanted any more: it stops within seconds" if changed else "was not wanted; nothing changed"
         messages.success(request, f"Engine {engine.name} {said}.")
+
+    def press_restart(self, request: HttpRequest, engine: Engine) -> None:
+        """Want the launch that there is replaced by one with the settings of now."""
+        try:
+            changed = services.restart(engine, by=request.user.get_username())
+        except services.EngineConfigError as error:
+            messages.error(request, f"Engine {engine.name} cannot be restarted. {error}")
+            return
+        if changed:
+            self.log_change(request, engine, "Pressed Restart.")
+        said = "drains, stops and starts again" if changed else "is about to; nothing changed"
+        messages.success(request, f"Engine {engine.name} {said}.")
+
+    def press_stop_and_delete(self, request: HttpRequest, engine: Engine) -> None:
+        """Want the engine to be stopped and then to be gone."""
+        if not self.has_delete_permission(request, engine):
+            raise PermissionDenied
+        if services.stop_and_delete(engine, by=request.user.get_username()):
+            self.log_change(request, engine, "Pressed Stop and delete.")
+        messages.success(request, f"Engine {engine.name} stops, and is deleted once it is stopped.")
 
     @admin.action(description="Start the selected engines", permissions=["change"])
     def start_selected(self, request: HttpRequest, queryset: models.QuerySet[Engine]) -> None:
@@ -201,9 +278,15 @@ class EngineAdmin(Page):
         self.tell(request, queryset, changed, f"asked to {verb}")
 
     @staticmethod
+    def _busy(engine: Engine) -> bool:
+        return engine.state != State.STOPPED or engine.desired_state != Desired.STOPPED
+
+    @staticmethod
     def _refuse_deletion(request: HttpRequest, engine: Engine) -> HttpResponse:
         messages.error(
-            request, f"Engine {engine.name} is not stopped. Press Stop, wait until it is stopped, then delete it."
+            request,
+            f"Engine {engine.name} is not stopped. Press Stop, wait until it is stopped, then delete it; "
+            "or press Stop and delete.",
         )
         return redirect("admin:launcher_engine_change", engine.pk)
 
@@ -212,6 +295,7 @@ class EngineAdmin(Page):
 class EngineEventAdmin(History):
     """Every transition of every engine, newest first."""
 
+    empty_text = "Whatever an engine goes through is written down here: add one, and press Start."
     list_display = ("shown_at", "engine_link", "shown_old", "shown_new", "reason", "generation")
     list_display_links = ("shown_at",)
     list_filter = ("new", "engine", "at")

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -16,8 +17,8 @@ from endpoints import probe
 from endpoints.health import Health
 from endpoints.models import Endpoint
 from endpoints.services import apply_probe
-from launcher import command, log_lines, plan, processes
-from launcher.cluster import Cluster, ClusterUnreachableError, JobSpec, JobView, Node
+from launcher import causes, command, log_lines, placement, processes, progress, queries, weights
+from launcher.cluster import Cluster, ClusterUnreachableError, JobSpec, JobView
 from launcher.models import Engine
 from launcher.places import Places
 from launcher.plan import Observation
@@ -26,6 +27,7 @@ from launcher.states import State
 logger = logging.getLogger(__name__)
 
 TOKEN_SECONDS = 20.0  # for the first token; a longer warm-up is asked again at the next visit
+BEFORE_LOADING = {progress.PROCESSES, progress.SMALL_FILES, progress.DOWNLOADING, progress.MODEL}
 _SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
 
 
@@ -57,13 +59,7 @@ class Attempt:
             return None
         return endpoint if endpoint.health == Endpoint.Health.HEALTHY else None
 
-    @property
-    def served_names(self) -> list[str]:
-        """The names that the engine is to answer to."""
-        models = [profile.engine_model for profile in self.engine.profiles.all()]
-        return command.served_names(self.engine.vllm_serve_kwargs, models, self.engine.model)
-
-    def spec(self, nodes: list[Node]) -> JobSpec:
+    def spec(self) -> JobSpec:
         """Return the job of the attempt, and make what it needs.
 
         Raises:
@@ -76,13 +72,14 @@ class Attempt:
             command.Launch(
                 interpreter=engine.interpreter,
                 model=engine.model,
-                served_names=self.served_names,
+                served_names=queries.served_names(engine),
                 host=address.hostname or "127.0.0.1",
                 port=address.port or 0,
                 api_key=engine.api_key,
+                hf_token=engine.hf_token,
                 hf_home=engine.hf_home or str(settings.DATA_DIR.models),
                 temp_dir=temp_dir,
-                cuda=plan.uses_gpus(engine.device, nodes),
+                placement=placement.from_json(engine.placement),
                 debug=engine.debug,
                 show_stats=engine.show_vllm_engine_stats,
                 kwargs=engine.vllm_serve_kwargs,
@@ -91,7 +88,9 @@ class Attempt:
         )
         secrets = {name: value for name, value in built.env.items() if _SECRET_NAME.search(name)}
         env = {name: value for name, value in built.env.items() if name not in secrets}
-        return JobSpec(engine.submission_id, built.argv, env | processes.environment(*self.mark), secrets)
+        marked = env | processes.environment(*self.mark)
+        node = "" if self.cluster.local else address.hostname or ""
+        return JobSpec(engine.submission_id, built.argv, marked, secrets, node)
 
     def observe(self, now: dt.datetime) -> Observation:
         """Return what is seen of it. What a state has no use for is not looked at."""
@@ -105,7 +104,7 @@ class Attempt:
         if state in {State.STARTING, State.READY, State.UNHEALTHY}:
             return self._observe_running(seen, seen.job, now)
         if state in {State.STOPPING, State.FAILED} and not (seen.job and seen.job.state.active):
-            survivors = [str(view) for view in processes.marked(*self.mark)]
+            survivors = [str(view) for view in processes.marked(*self.mark)] + self._held()
             return replace(seen, survivors=survivors, port_free=not survivors and self._port_is_free())
         return seen
 
@@ -126,7 +125,7 @@ class Attempt:
             return ""
         engine = self.engine
         try:
-            text = log_lines.redact(self.cluster.log(engine.submission_id), self._secrets())
+            text = log_lines.redact(self.cluster.log(engine.submission_id), self.secrets())
             if text:
                 self.where.save_log(engine.name, engine.generation, text)
                 return text
@@ -144,26 +143,39 @@ class Attempt:
 
     def _observe_running(self, seen: Observation, job: JobView | None, now: dt.datetime) -> Observation:
         if job is not None and not job.state.active:
-            return replace(seen, cause=log_lines.cause(self.keep_log()))
+            log = self.keep_log()
+            lost = causes.port_taken(log) and not self._port_is_free()
+            return replace(seen, cause=causes.cause(log), port_lost=lost)
         if self.engine.state == State.STARTING:
-            return self._observe_starting(seen)
+            return self._observe_starting(seen, now)
         self.found = probe.look(self._target())
         if self.engine.endpoint is None:  # someone deleted it; it comes back when the engine is well
             return replace(seen, answers=not self.found.problem, problem=self.found.problem)
         standing = apply_probe(self.engine.endpoint, self.found, now=now)
         return replace(seen, answers=standing.health == Health.HEALTHY, problem=standing.reason)
 
-    def _observe_starting(self, seen: Observation) -> Observation:
-        phase = log_lines.phase(self.keep_log())
+    def _observe_starting(self, seen: Observation, now: dt.datetime) -> Observation:
+        seen = self._with_progress(seen, self.keep_log(), now)
         self.found = probe.look(self._target())
         if not self.found.listening:
-            return replace(seen, phase=phase)
+            return seen
         problem = self.found.problem or self._first_token()
-        return replace(seen, phase=phase, problem=problem, answers=not problem)
+        return replace(seen, problem=problem, answers=not problem)
+
+    def _with_progress(self, seen: Observation, log: str, now: dt.datetime) -> Observation:
+        """Add how far the start is: by its log, and by the files of a download, of which the log says nothing."""
+        found, seconds = progress.from_log(log), now.timestamp()
+        if self.cluster.local and (found is None or found.stage in BEFORE_LOADING):
+            hub = Path(self.engine.hf_home or settings.DATA_DIR.models) / "hub"
+            found = weights.downloading(hub, self.engine.model, seconds) or found
+        if found is None:
+            return seen
+        timed, kept = progress.timed(found, self.engine.progress, seconds)
+        return replace(seen, phase=timed.said, progress=kept)
 
     def _first_token(self) -> str:
         """Return why the engine that listens is not ready; "" if it serves its names and generated a token."""
-        names, served = self.served_names, self.found.served_models
+        names, served = queries.served_names(self.engine), self.found.served_models
         if missing := sorted(set(names) - set(served)):
             return f"It serves {', '.join(served)}, not {', '.join(missing)}."
         try:
@@ -172,6 +184,17 @@ class Attempt:
             return str(error)
         return ""
 
+    def _held(self) -> list[str]:
+        """Return the GPUs that the cluster still holds for it, as people would name them."""
+        if not self.engine.placement:
+            return []
+        try:
+            nodes = self.cluster.nodes()
+        except ClusterUnreachableError as error:
+            return [f"GPUs, perhaps ({error})"]
+        held = [(node.held.get(self.engine.submission_id, 0), node.address) for node in nodes]
+        return [f"{gpus} GPUs on {address}" for gpus, address in held if gpus]
+
     def _target(self) -> probe.Target:
         return probe.Target(self.engine.base_url, self.engine.api_key)
 
@@ -179,7 +202,8 @@ class Attempt:
         address = urlsplit(self.engine.base_url)
         return processes.port_is_free(address.hostname or "127.0.0.1", address.port or 0)
 
-    def _secrets(self) -> list[str]:
+    def secrets(self) -> list[str]:
+        """Return what must not be read in its log."""
         variables = {**os.environ, **self.engine.vllm_serve_env_vars}
         named = [value for name, value in variables.items() if _SECRET_NAME.search(name) and isinstance(value, str)]
-        return [self.engine.api_key, *named]
+        return [self.engine.api_key, self.engine.hf_token, *named]

@@ -55,6 +55,7 @@ class JobState(StrEnum):
 class JobSpec:
     """A command to run once, under an id of our choosing. No value of `env` holds `$name`: Ray would replace it.
 
+    `node` is the address of the node where it starts; the cluster's head if it is empty.
     `secrets` are variables as well, which go to the command and to nobody else where the cluster can do that: on a
     local one. Processes that Ray starts for the command inherit `env` alone there.
     """
@@ -63,6 +64,7 @@ class JobSpec:
     argv: Sequence[str]
     env: Mapping[str, str]
     secrets: Mapping[str, str] = field(default_factory=dict)
+    node: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,30 @@ class JobView:
 
 
 @dataclass(frozen=True)
+class Job:
+    """A job in the cluster's list."""
+
+    submission_id: str
+    state: JobState
+
+
+@dataclass(frozen=True)
+class LogPart:
+    """Whole lines of a log, and the place after them. `began` is where they begin: later than asked if some is gone."""
+
+    text: str
+    began: int
+    place: int
+
+
+@dataclass(frozen=True)
 class Node:
-    """One machine of the cluster."""
+    """One machine of the cluster. `held`: how many of its GPUs are given away, by job; "" stands for what is no job."""
 
     address: str
     is_head: bool
     gpus: int
+    held: Mapping[str, int] = field(default_factory=dict)
 
 
 class Cluster(Protocol):
@@ -101,6 +121,9 @@ class Cluster(Protocol):
     def nodes(self) -> list[Node]:
         """Return the machines that are alive; a local cluster that does not run has none."""
 
+    def jobs(self) -> list[Job]:
+        """Return the jobs that it has, and had; those of a local cluster that does not run are gone."""
+
     def submit(self, job: JobSpec) -> bool:
         """Run the job. Return False if the cluster has, or had, a job of that id: a job is launched at most once.
 
@@ -113,6 +136,13 @@ class Cluster(Protocol):
 
     def log(self, submission_id: str) -> str:
         """Return what the job wrote, the last few megabytes of it; empty if nothing is known of it."""
+
+    def log_after(self, submission_id: str, place: int, *, last: bool = False) -> LogPart | None:
+        """Return what the job wrote after a place in its log, some of it at a time; None if nothing is known of it.
+
+        What lies before the last few megabytes is passed over, and so is a place that the log does not have. `last`:
+        the job is over, and an unfinished line comes too.
+        """
 
     def stop(self, submission_id: str) -> None:
         """Ask a job to end and return at once. Nothing happens if it has ended, or is not known."""

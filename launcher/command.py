@@ -10,12 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from launcher.placement import PACK_STRATEGIES, PACK_STRATEGY, Placement, Topology
+
 KWARGS = "vllm_serve_kwargs"
 ENV_VARS = "vllm_serve_env_vars"
 
-PARALLEL_SIZES = ("data_parallel_size", "tensor_parallel_size", "pipeline_parallel_size")
-PACK_STRATEGY = "VLLM_RAY_DP_PACK_STRATEGY"
-PACK_STRATEGIES = ("strict", "fill", "span")
+RANKS = "data_parallel_size"
+PARALLEL_SIZES = (RANKS, "tensor_parallel_size", "pipeline_parallel_size")
+RANK_SIZES = ("tensor_parallel_size", "pipeline_parallel_size", "prefill_context_parallel_size")  # what one rank takes
 
 MARK_VARIABLE = "ROUNDHOUSE_ENGINE"
 
@@ -29,8 +31,15 @@ REFUSED_KWARGS: Mapping[str, str] = {
     "download_dir": "set the engine's hf_home field; weights go to its hub folder",
     "distributed_executor_backend": "Roundhouse chooses it for the device",
     "data_parallel_backend": "Roundhouse chooses it for the device",
+    "data_parallel_size_local": "Roundhouse works it out from the GPUs that are free",
+    "data_parallel_address": "Roundhouse chooses the nodes",
+    "data_parallel_rank": "Roundhouse runs every rank of an engine",
+    "data_parallel_start_rank": "Roundhouse runs every rank of an engine",
+    "nnodes": "Roundhouse chooses the nodes, by the parallel sizes",
+    "node_rank": "Roundhouse chooses the nodes, by the parallel sizes",
+    "master_addr": "Roundhouse chooses the nodes, by the parallel sizes",
     "api_key": "every engine gets a random key of its own",
-    "hf_token": "secrets do not belong on a command line; set HF_TOKEN in the engine's environment variables",
+    "hf_token": "set the engine's hf_token field: it is stored encrypted and goes by environment",
     "ssl_keyfile": "Roundhouse speaks plain HTTP to its engines",
     "ssl_certfile": "Roundhouse speaks plain HTTP to its engines",
     "config": "write the file's arguments here",
@@ -39,11 +48,18 @@ REFUSED_KWARGS: Mapping[str, str] = {
 }
 REFUSED_ENV_VARS: Mapping[str, str] = {
     "VLLM_API_KEY": "every engine gets a random key of its own",
+    "HF_TOKEN": "set the engine's hf_token field: it is stored encrypted",
+    "HUGGING_FACE_HUB_TOKEN": "set the engine's hf_token field: it is stored encrypted",
     "HF_HOME": "set the engine's hf_home field",
     "TMPDIR": "Roundhouse gives the engine a folder of its own, and removes it",
+    "VLLM_DP_MASTER_IP": "Roundhouse chooses the nodes",
+    "VLLM_RAY_DP_PLACEMENT_NODE_IPS": "Roundhouse chooses the nodes",
     "RAY_ADDRESS": "the engine belongs to the cluster that runs it",
     MARK_VARIABLE: "Roundhouse knows its processes by it",
 }
+
+# What to do with a variable that is a secret by its name.
+PLAIN = "its name says secret, and variables are stored in plain. Start Ray with it: Ray's processes inherit it"
 
 # vLLM 0.32, engine/arg_utils.py and entrypoints/launchers/cli_args.py: switches that have no `--no-` form, lists that
 # are one JSON text, and an argument that is given once for each value.
@@ -62,6 +78,7 @@ NO_STATS_SECONDS = "1000000000"
 
 _ARGUMENT = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET = re.compile(r"(?:^|_)(?:TOKEN|KEY|PASSWORD|PASSWD)$|SECRET", re.IGNORECASE)
 _EXPANDED = re.compile(r"\$(?:\w+|\{[^}]*\})")
 
 
@@ -83,7 +100,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Launch:
-    """Everything that a command is made of. `temp_dir` may be empty: the system's own is used then."""
+    """Everything that a command is made of.
+
+    `temp_dir` may be empty: the system's own is used then. `placement` is None on CPU.
+    """
 
     interpreter: str
     model: str
@@ -91,9 +111,10 @@ class Launch:
     host: str
     port: int
     api_key: str
+    hf_token: str
     hf_home: str
     temp_dir: str
-    cuda: bool
+    placement: Placement | None
     debug: bool
     show_stats: bool
     kwargs: Mapping[str, Any]
@@ -122,6 +143,15 @@ def served_names(kwargs: Mapping[str, Any], profile_models: Sequence[str], model
     return sorted(set(profile_models)) or [model]
 
 
+def topology(kwargs: Mapping[str, Any], env_vars: Mapping[str, str]) -> Topology:
+    """Return what an engine of these arguments and variables, which were checked, needs on GPUs."""
+    given = {canonical(name): value for name, value in kwargs.items()}
+    size = 1
+    for name in RANK_SIZES:
+        size *= int(given.get(name) or 1)
+    return Topology(int(given[RANKS]), size, env_vars[PACK_STRATEGY])
+
+
 def build(launch: Launch) -> Command:
     """Return the command and environment of an engine. Secrets go into the environment: everyone can read an argv."""
     argv = [launch.interpreter, "-m", "vllm.entrypoints.openai.api_server"]
@@ -134,8 +164,11 @@ def build(launch: Launch) -> Command:
     # Ours come last: the last one wins.
     argv += [f"--model={launch.model}", "--served-model-name", *launch.served_names]
     argv += [f"--host={launch.host}", f"--port={launch.port}", f"--download-dir={launch.hf_home}/hub"]
-    if launch.cuda:
+    if launch.placement:
         argv += ["--distributed-executor-backend=ray", "--data-parallel-backend=ray"]
+        argv += [f"--data-parallel-address={launch.placement.master}"]
+        if launch.placement.local is not None:
+            argv += [f"--data-parallel-size-local={launch.placement.local}"]
     else:
         argv += ["--distributed-executor-backend=mp"]  # vLLM refuses Ray on CPU
     return Command(tuple(argv), _environment(launch))
@@ -143,7 +176,7 @@ def build(launch: Launch) -> Command:
 
 def _environment(launch: Launch) -> dict[str, str]:
     env = {"VLLM_NO_USAGE_STATS": "1"}
-    if not launch.cuda:
+    if launch.placement is None:
         env["VLLM_CPU_KVCACHE_SPACE"] = "1"  # GiB; vLLM's own default takes half of the machine's memory
         # What its processes bind for each other goes no wider than the API. With Ray it must be Ray's node address.
         env["VLLM_HOST_IP"] = launch.host
@@ -154,6 +187,12 @@ def _environment(launch: Launch) -> dict[str, str]:
         env["VLLM_LOG_STATS_INTERVAL"] = NO_STATS_SECONDS
     env |= launch.env_vars
     env |= {"VLLM_API_KEY": launch.api_key, "HF_HOME": launch.hf_home}
+    if launch.hf_token:
+        env["HF_TOKEN"] = launch.hf_token
+    if launch.placement:
+        # With one rank vLLM takes the master's address from here alone, with several from its argument alone.
+        env["VLLM_DP_MASTER_IP"] = launch.placement.master
+        env["VLLM_RAY_DP_PLACEMENT_NODE_IPS"] = ",".join(launch.placement.nodes)
     if launch.temp_dir:
         env["TMPDIR"] = launch.temp_dir  # vLLM's sockets lie there
     return env
@@ -212,7 +251,7 @@ def _env_problems(env_vars: object) -> list[str]:
     for name, value in env_vars.items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             found.append(f"{name!r} is not a variable's name: use letters, digits and _, not beginning with a digit.")
-        elif fix := REFUSED_ENV_VARS.get(name):
+        elif fix := REFUSED_ENV_VARS.get(name) or (PLAIN if _SECRET.search(name) else ""):
             found.append(f"{name} cannot be set: {fix}.")
         elif not isinstance(value, str):
             found.append(f'{name} must be text: write "{json.dumps(value, default=str)}" in quotes.')

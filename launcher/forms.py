@@ -3,9 +3,14 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
-from launcher.command import ENV_VARS, KWARGS, check_config
+from launcher import checks
+from launcher.command import ENV_VARS, KWARGS
 from launcher.models import Engine
+
+INTERPRETER = "ray_worker_py_executable"
+READ = (KWARGS, ENV_VARS, INTERPRETER)
 
 if TYPE_CHECKING:
     EngineModelForm = forms.ModelForm[Engine]
@@ -15,6 +20,18 @@ else:  # Django's forms take no type arguments at run time
 
 class EngineForm(EngineModelForm):
     """An engine's settings, refused here if a launch would refuse them."""
+
+    # Form fields that are not columns → the column that they write.
+    columns: ClassVar[dict[str, str]] = {"new_token": "hf_token", "clear_token": "hf_token"}
+
+    new_token = forms.CharField(
+        label="HF token",
+        required=False,
+        max_length=500,
+        help_text="For models that ask for one. Stored encrypted, never shown. Blank keeps what is stored.",
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+    )
+    clear_token = forms.BooleanField(label="Remove the stored token", required=False, widget=UnfoldBooleanSwitchWidget)
 
     class Meta:
         model = Engine
@@ -46,9 +63,35 @@ class EngineForm(EngineModelForm):
     def clean(self) -> dict[str, Any]:
         """Put every problem on the field that has it."""
         cleaned = super().clean() or self.cleaned_data
-        # A field that is no JSON has its error already; the other one is looked at all the same.
+        # A field that is no JSON has its error already, and one that is only shown is what it was.
         given = {name for name in (KWARGS, ENV_VARS) if name in cleaned}
-        for problem in check_config(cleaned.get(KWARGS), cleaned.get(ENV_VARS)):
+        values = {name: cleaned.get(name) if name in self.fields else getattr(self.instance, name) for name in READ}
+        interpreter = Engine(ray_worker_py_executable=values.pop(INTERPRETER) or "").interpreter
+        for problem in checks.problems(values[KWARGS], values[ENV_VARS], interpreter):
             if problem.field in given:
                 self.add_error(problem.field, problem.message)
+        if cleaned.get("clear_token") and cleaned.get("new_token"):
+            self.add_error("clear_token", "Give a new token or remove the stored one, not both.")
+        elif cleaned.get("clear_token") or cleaned.get("new_token"):
+            self.instance.hf_token = cleaned.get("new_token", "")
         return cleaned
+
+
+class PresetForm(forms.Form):
+    """What the engine and the profile of a preset are to be called. Empty: as the preset, and as the engine."""
+
+    preset = forms.CharField(widget=forms.HiddenInput)
+    name = forms.CharField(
+        label="Engine",
+        required=False,
+        max_length=63,
+        help_text="Its endpoint and its logs are called the same.",
+        widget=UnfoldAdminTextInputWidget,
+    )
+    profile = forms.CharField(
+        label="Profile",
+        required=False,
+        max_length=200,
+        help_text="What clients send as model. Empty: the engine's name.",
+        widget=UnfoldAdminTextInputWidget,
+    )

@@ -1,12 +1,16 @@
 """The wish to run an engine, and the history of what became of it."""
 
+import datetime as dt
+import hashlib
 import sys
 
+from django.conf import settings
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 
-from endpoints.models import ConfigProfile, Endpoint, validate_json_object
+from endpoints.models import ConfigProfile, Endpoint
 from endpoints.secrets import SecretField
+from endpoints.validators import validate_json_object
 from launcher.states import Desired, State
 
 engine_name_validator = RegexValidator(
@@ -17,6 +21,11 @@ DESIRED_CHOICES = [(desired.value, desired.value) for desired in Desired]
 STATE_CHOICES = [(state.value, state.value) for state in State]
 
 
+# What a process runs and sees on its node. Whoever writes these may run any program there, so it takes a permission.
+PROCESS_FIELDS = ("ray_worker_py_executable", "hf_home", "vllm_serve_env_vars")
+LAUNCH_PERMISSION = "launcher.launch_engine"
+
+
 def default_serve_kwargs() -> dict[str, int]:
     """Return the arguments that every engine must set: one replica on one device."""
     return {"data_parallel_size": 1, "tensor_parallel_size": 1, "pipeline_parallel_size": 1}
@@ -25,6 +34,14 @@ def default_serve_kwargs() -> dict[str, int]:
 def default_serve_env_vars() -> dict[str, str]:
     """Return the variables that every engine must set."""
     return {"VLLM_RAY_DP_PACK_STRATEGY": "strict"}
+
+
+def installation() -> str:
+    """Return eight digits that stand for this installation, on every host of it: jobs of two on one Ray differ by them.
+
+    They follow from the secret key, which its hosts share, or could not read each other's engine keys.
+    """
+    return hashlib.sha256(f"installation {settings.SECRET_KEY}".encode()).hexdigest()[:8]
 
 
 class Engine(models.Model):
@@ -64,6 +81,11 @@ class Engine(models.Model):
     hf_home = models.CharField(
         max_length=500, blank=True, default="", help_text="Hugging Face cache. Empty: in the data directory."
     )
+    hf_token = SecretField(
+        blank=True,
+        default="",
+        help_text="A Hugging Face token for models that ask for one. Stored encrypted, never shown.",
+    )
     ray_worker_py_executable = models.CharField(
         "interpreter",
         max_length=500,
@@ -94,11 +116,24 @@ class Engine(models.Model):
     state = models.CharField(max_length=10, choices=STATE_CHOICES, default=State.STOPPED, editable=False)
     state_reason = models.CharField(max_length=1000, blank=True, default="", editable=False)
     state_since = models.DateTimeField(auto_now_add=True, editable=False)
-    phase = models.CharField(max_length=200, blank=True, default="", editable=False)
+    phase = models.CharField(max_length=1000, blank=True, default="", editable=False)
+    progress = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="How far the phase is, in numbers. Empty: there are none."
+    )
     generation = models.PositiveIntegerField(default=0, editable=False, help_text="Counts launches.")
     failures = models.PositiveIntegerField(default=0, editable=False, help_text="Failed attempts in a row.")
     base_url = models.CharField(max_length=500, blank=True, default="", editable=False)
     api_key = SecretField(blank=True, default="", editable=False)
+    launched = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="A digest of each setting that the last launch read."
+    )
+    restart_of = models.PositiveIntegerField(
+        null=True, blank=True, editable=False, help_text="The launch that is to be replaced by another one."
+    )
+    delete_asked = models.BooleanField(default=False, editable=False, help_text="It is deleted once it is stopped.")
+    placement = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="Which nodes each of its ranks takes. Empty on CPU."
+    )
     log_tail = models.TextField(blank=True, default="", editable=False, help_text="The last lines of the last attempt.")
     endpoint = models.OneToOneField(
         Endpoint, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="engine"
@@ -109,6 +144,7 @@ class Engine(models.Model):
 
     class Meta:
         ordering = ("name",)
+        permissions = (("launch_engine", "Can choose what an engine's process runs and sees"),)
         constraints = [
             models.CheckConstraint(
                 condition=models.Q(state__in=[state.value for state in State]), name="engine_state_is_known"
@@ -121,7 +157,7 @@ class Engine(models.Model):
     @property
     def submission_id(self) -> str:
         """The Ray job of the current generation. Ray refuses a second job of that id: a launch happens once."""
-        return f"engine-{self.pk}-{self.generation}"
+        return f"engine-{self.pk}-{self.generation}-{installation()}"
 
     @property
     def interpreter(self) -> str:
@@ -129,11 +165,23 @@ class Engine(models.Model):
         return self.ray_worker_py_executable or sys.executable
 
     @property
+    def restart_asked(self) -> bool:
+        """Whether the launch that there is, is to be replaced."""
+        return self.restart_of == self.generation
+
+    @property
+    def startup_deadline(self) -> dt.datetime | None:
+        """When a start that is under way will have failed; None if there is none."""
+        if self.state != State.STARTING:
+            return None
+        return self.state_since + dt.timedelta(seconds=self.startup_timeout_seconds)
+
+    @property
     def settled(self) -> bool:
         """Whether what is, is what is wanted, so that only a crash would bring work."""
         if self.desired_state == Desired.RUNNING:
-            return self.state == State.READY
-        return self.state == State.STOPPED
+            return self.state == State.READY and not self.restart_asked
+        return self.state == State.STOPPED and not self.delete_asked
 
 
 class EngineEvent(models.Model):

@@ -19,6 +19,9 @@ from pathlib import Path
 
 from django.conf import settings
 
+from launcher import log_part
+from launcher.cluster import LogPart
+
 MAX_TEMP_ROOT = 24  # characters; "/tmp" usually. Ray needs about 70 below it.
 KEPT_LOGS = 20  # attempts of each engine
 
@@ -121,11 +124,21 @@ class Places:
             if old.stem.isdecimal() and int(old.stem) <= generation - KEPT_LOGS:
                 old.unlink(missing_ok=True)
 
+    def log_bytes(self, engine: str, generation: int) -> int:
+        """Return how much was kept of an attempt, 0 if nothing was."""
+        with contextlib.suppress(OSError):
+            return self.log(engine, generation).stat().st_size
+        return 0
+
     def saved_log(self, engine: str, generation: int) -> str:
         """Return what was kept of an attempt; "" if nothing was."""
         with contextlib.suppress(OSError):
             return self.log(engine, generation).read_text(errors="replace")
         return ""
+
+    def saved_log_after(self, engine: str, generation: int, place: int, *, last: bool) -> LogPart | None:
+        """Return the part of what was kept of an attempt after a place; None if nothing was."""
+        return log_part.read(self.log(engine, generation), place, last=last)
 
 
 def of_this_host() -> Places:

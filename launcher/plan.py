@@ -10,12 +10,11 @@ each reads like a table: the first line that applies is the step. Three rules ho
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from launcher.cluster import JobState, JobView, Node
-from launcher.command import PARALLEL_SIZES, canonical
 from launcher.states import Desired, State
 
 BACKOFF_SECONDS = 10  # after the first failure; doubled after each more
@@ -50,7 +49,8 @@ class Facts:
     """The engine as it is written down.
 
     `claimed`: an attempt was begun and has a generation and a port. `draining`: it served until the stop was asked for.
-    `problems`: why its settings cannot be launched.
+    `problems`: why its settings cannot be launched. `restart`: this attempt is to be replaced; `restart_after`: once
+    the engine of that name, which serves the same profile, is through with its own restart.
     """
 
     state: State
@@ -65,6 +65,8 @@ class Facts:
     startup_seconds: int
     drain_seconds: int
     problems: Sequence[str] = ()
+    restart: bool = False
+    restart_after: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Observation:
     """What was seen of the current attempt. `job` is None if the cluster does not answer; `trouble` says why then.
 
     `answers`: before it is ready, that it generated a token; after, that its health is good. `problem`: why not.
-    `survivors`: processes of it on this machine, as people would name them.
+    `port_lost`: another program listens on its port, and that is what ended it. `survivors`: processes of it on this
+    machine, and GPUs that the cluster holds for it, as people would name them. `progress`: the phase in numbers.
     """
 
     job: JobView | None = NO_JOB
@@ -80,7 +83,9 @@ class Observation:
     answers: bool = False
     problem: str = ""
     phase: str = ""
+    progress: Mapping[str, Any] = field(default_factory=dict)
     cause: str = ""
+    port_lost: bool = False
     survivors: Sequence[str] = ()
     port_free: bool = True
 
@@ -99,18 +104,6 @@ class Step:
 def decide(facts: Facts, seen: Observation, now: dt.datetime) -> Step:
     """Return the next step."""
     return _TABLE[facts.state](facts, seen, now)
-
-
-def shortage(kwargs: Mapping[str, Any], device: str, nodes: Sequence[Node]) -> str:
-    """Return why the engine cannot be placed on these nodes, or "" if nothing is known to speak against it."""
-    if not uses_gpus(device, nodes):
-        return ""
-    given = {canonical(name): value for name, value in kwargs.items()}
-    needed = 1
-    for name in PARALLEL_SIZES:
-        needed *= int(given[name])
-    there = sum(node.gpus for node in nodes)
-    return f"It needs {needed} GPUs; the cluster has {there}." if needed > there else ""
 
 
 def uses_gpus(device: str, nodes: Sequence[Node]) -> bool:
@@ -147,9 +140,11 @@ def _pending(facts: Facts, seen: Observation, now: dt.datetime) -> Step:
 
 
 def _starting(facts: Facts, seen: Observation, now: dt.datetime) -> Step:
-    if facts.desired == Desired.STOPPED:
-        return Step(move=State.STOPPING, reason="It is not wanted any more.")
+    if leaving := _leaving(facts):
+        return leaving
     if ended := _ended(seen):
+        if seen.port_lost:  # nobody's fault: the next attempt takes another one
+            return Step(move=State.FAILED, reason=f"Another program took its port. {ended}", failures=facts.failures)
         return _fail(facts, ended, now)
     if seen.answers:
         return Step(move=State.READY, reason="It generated its first token.")
@@ -160,18 +155,19 @@ def _starting(facts: Facts, seen: Observation, now: dt.datetime) -> Step:
 
 
 def _ready(facts: Facts, seen: Observation, now: dt.datetime) -> Step:
-    if facts.desired == Desired.STOPPED:
-        return Step(move=State.STOPPING, reason="It is not wanted any more.")
+    if leaving := _leaving(facts):
+        return leaving
     if ended := _ended(seen):
         return _fail(facts, ended, now)
     if not seen.answers:
         return Step(move=State.UNHEALTHY, reason=seen.problem)
-    return Step(phase=seen.trouble)
+    waits = f"its restart waits for that of {facts.restart_after}" if facts.restart else ""
+    return Step(phase=seen.trouble or waits)
 
 
 def _unhealthy(facts: Facts, seen: Observation, now: dt.datetime) -> Step:
-    if facts.desired == Desired.STOPPED:
-        return Step(move=State.STOPPING, reason="It is not wanted any more.")
+    if leaving := _leaving(facts):
+        return leaving
     if ended := _ended(seen):
         return _fail(facts, ended, now)
     if seen.answers:
@@ -222,6 +218,15 @@ _TABLE: dict[State, Callable[[Facts, Observation, dt.datetime], Step]] = {
     State.STOPPING: _stopping,
     State.FAILED: _failed,
 }
+
+
+def _leaving(facts: Facts) -> Step | None:
+    """Return the step out of a running attempt that people asked for, if they did."""
+    if facts.desired == Desired.STOPPED:
+        return Step(move=State.STOPPING, reason="It is not wanted any more.")
+    if facts.restart and not facts.restart_after:
+        return Step(move=State.STOPPING, reason="A restart was asked for.")
+    return None
 
 
 def _fail(facts: Facts, reason: str, now: dt.datetime) -> Step:

@@ -55,6 +55,17 @@ def marked(variable: str, value: str) -> list[ProcessView]:
     return [_view(process) for process in _marked(variable, value)]
 
 
+def by_mark(variable: str) -> dict[str, list[ProcessView]]:
+    """Return the processes of this machine that carry any mark of that name, by its value."""
+    found: dict[str, list[ProcessView]] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            value = process.environ().get(variable)
+            if value and process.status() != psutil.STATUS_ZOMBIE:
+                found.setdefault(value, []).append(_view(process))
+    return found
+
+
 def alive(pid: int, created: float) -> bool:
     """Return whether the process born then still lives."""
     try:

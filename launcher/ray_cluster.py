@@ -15,24 +15,33 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 
-from launcher import places
+from launcher import log_part, places, ray_state
 from launcher.cluster import (
     ClusterStartingError,
     ClusterUnreachableError,
+    Job,
     JobSpec,
     JobState,
     JobView,
+    LogPart,
     Node,
     SubmitError,
 )
-from launcher.ray_head import LOG_BYTES, Head, LocalHead
+from launcher.ray_head import Head, LocalHead
 
 CONNECT_SECONDS, READ_SECONDS, SUBMIT_SECONDS = 2.0, 8.0, 15.0
 HTTP_OK = 200
 
 Answer = TypeVar("Answer")
 
+ALL = "limit=10000"
+UNFINISHED = "&".join(
+    f"filter_keys=state&filter_predicates=!%3D&filter_values={state}" for state in sorted(ray_state.ENDED)
+)
+NODE_SHARE = 0.001  # of the resource by which Ray names a node: enough to start there
+
 HEAD_GONE = "The Ray head is gone, and the job with it."
+NODE_LOST = "The node that it ran on was lost"
 
 
 class _NotRunningError(Exception):
@@ -74,6 +83,13 @@ class RayCluster:
         except _NotRunningError:
             return []
 
+    def jobs(self) -> list[Job]:
+        """Return the jobs that it has, and had."""
+        try:
+            return ray_state.jobs(_listed(self._client(), "/api/jobs/"))
+        except _NotRunningError:
+            return []
+
     def submit(self, job: JobSpec) -> bool:
         """Run the job; False if the cluster has or had it."""
         # The tools that vLLM calls (ninja, …) are those of its own environment.
@@ -87,7 +103,11 @@ class RayCluster:
             client = self._client()
             _ask(
                 lambda: client.submit_job(
-                    entrypoint=entrypoint, submission_id=job.submission_id, runtime_env={"env_vars": env}
+                    entrypoint=entrypoint,
+                    submission_id=job.submission_id,
+                    runtime_env={"env_vars": env},
+                    # Without resources a job starts on the head's node.
+                    entrypoint_resources={f"node:{job.node}": NODE_SHARE} if job.node else None,
                 )
             )
         except _NotRunningError:
@@ -113,7 +133,10 @@ class RayCluster:
         except _RefusedError as error:
             raise ClusterUnreachableError(f"Ray does not say what became of it: {_last_line(str(error))}") from None
         state = JobState(str(details.status.value).lower())
-        return JobView(state, _last_line(details.message or ""), details.driver_exit_code)
+        message = _last_line(details.message or "")
+        if "node was terminated" in message:
+            message = f"{NODE_LOST}: {message}"
+        return JobView(state, message, details.driver_exit_code)
 
     def log(self, submission_id: str) -> str:
         """Return what the job wrote."""
@@ -121,9 +144,21 @@ class RayCluster:
             return self._head.job_log(submission_id)
         try:
             client = self._client()
-            return str(_ask(lambda: client.get_job_logs(submission_id)))[-LOG_BYTES:]
+            return str(_ask(lambda: client.get_job_logs(submission_id)))[-log_part.KEPT_BYTES :]
         except (_UnknownError, _RefusedError):
             return ""
+
+    def log_after(self, submission_id: str, place: int, *, last: bool = False) -> LogPart | None:
+        """Return what the job wrote after a place. A cluster that was joined sends its log whole."""
+        if self.local:
+            return self._head.job_log_after(submission_id, place, last=last)
+        try:
+            client = self._client()
+            data = str(_ask(lambda: client.get_job_logs(submission_id))).encode()
+        except (_UnknownError, _RefusedError):
+            return None
+        began = log_part.begin(len(data), place)
+        return log_part.cut(data[began : began + log_part.PART_BYTES], began, first=began not in {0, place}, last=last)
 
     def stop(self, submission_id: str) -> None:
         """Ask a job to end."""
@@ -170,15 +205,29 @@ def _takes_jobs(head: Head) -> bool:
 
 
 def _nodes(client: Any) -> list[Node]:
+    rows = _listed(client, f"/api/v0/nodes?{ALL}")
+    if not any(map(ray_state.gpu_count, rows)):  # then nobody holds one
+        return ray_state.nodes(rows, [])
+    # The jobs are asked last: whoever holds something by now is among them.
+    groups = _listed(client, f"/api/v0/placement_groups?detail=1&{ALL}")
+    actors = _listed(client, f"/api/v0/actors?detail=1&{ALL}")
+    tasks = _listed(client, f"/api/v0/tasks?detail=1&{ALL}&{UNFINISHED}")
+    jobs = _listed(client, "/api/jobs/")
+    return ray_state.nodes(rows, jobs, groups=groups, actors=actors, tasks=tasks)
+
+
+def _listed(client: Any, path: str) -> list[dict[str, Any]]:
+    """Return the rows of one of Ray's lists.
+
+    Raises:
+        ClusterUnreachableError: if it does not say.
+    """
     try:
-        answer = _ask(lambda: client.get_json("/api/v0/nodes?limit=10000"))
+        answer = _ask(lambda: client.get_json(path))
     except (_RefusedError, _UnknownError) as error:
-        raise ClusterUnreachableError(f"Ray does not list its nodes: {_last_line(str(error))}") from None
-    return [
-        Node(row["node_ip"], row["is_head_node"], int(row["resources_total"].get("GPU", 0)))
-        for row in answer["data"]["result"]["result"]
-        if row["state"] == "ALIVE"
-    ]
+        raise ClusterUnreachableError(f"Ray does not answer {path}: {_last_line(str(error))}") from None
+    rows: list[dict[str, Any]] = answer if isinstance(answer, list) else answer["data"]["result"]["result"]
+    return rows
 
 
 def _connect(url: str, token: str) -> Any:

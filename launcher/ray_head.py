@@ -22,8 +22,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from launcher import processes
-from launcher.cluster import ClusterStartError, ClusterStartingError, JobSpec
+from launcher import log_part, processes
+from launcher.cluster import ClusterStartError, ClusterStartingError, JobSpec, LogPart
 from launcher.places import PlaceError, Places
 
 MARK_VARIABLE = "ROUNDHOUSE_RAY"
@@ -32,7 +32,6 @@ START_SECONDS = 10.0
 START_ATTEMPTS = 3
 DOWN_SECONDS = 8.0
 POLL_SECONDS = 0.1
-LOG_BYTES = 4_000_000
 OBJECT_STORE_BYTES = 100_000_000  # vLLM puts no tensors there; the default is a third of the memory
 
 # What the control plane knows and an engine must not: its secrets and addresses, and another Ray's settings.
@@ -73,7 +72,11 @@ class LocalHead:
 
     def job_log(self, submission_id: str) -> str:
         """Return the end of a job's log. The file is there even when the head is gone, until the next one starts."""
-        return _last_bytes(self._where.ray_temp / "session_latest" / "logs" / f"job-driver-{submission_id}.log")
+        return _last_bytes(self._job_log(submission_id))
+
+    def job_log_after(self, submission_id: str, place: int, *, last: bool = False) -> LogPart | None:
+        """Return the part of a job's log after a place; None if there is no such log."""
+        return log_part.read(self._job_log(submission_id), place, last=last)
 
     def keep_secrets(self, job: JobSpec) -> Path:
         """Return a shell script that puts the job's secrets into its environment; its owner alone can read it.
@@ -123,6 +126,9 @@ class LocalHead:
                 processes.terminate(head.pid, head.created)
                 processes.wait_until_gone(MARK_VARIABLE, self._where.identity, seconds=DOWN_SECONDS)
             self._clear()
+
+    def _job_log(self, submission_id: str) -> Path:
+        return self._where.ray_temp / "session_latest" / "logs" / f"job-driver-{submission_id}.log"
 
     def _start(self) -> Head:
         """Start a head and return at once. The caller holds the lock."""
@@ -207,7 +213,7 @@ def _last_bytes(path: Path) -> str:
     try:
         with path.open("rb") as file:
             file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - LOG_BYTES))
+            file.seek(max(0, file.tell() - log_part.KEPT_BYTES))
             return file.read().decode(errors="replace")
     except OSError:
         return ""

@@ -4,19 +4,31 @@
 once, and again after any crash: every act may be done twice, and every write is a compare-and-set.
 """
 
+import contextlib
 import datetime as dt
 import logging
-import secrets
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
 from endpoints.services import drain_endpoint, register_engine_endpoint, withdraw_endpoint
-from launcher import command, log_lines, places, plan, processes, queries, ray_cluster, transitions
+from launcher import (
+    checks,
+    claiming,
+    interpreters,
+    log_lines,
+    places,
+    plan,
+    processes,
+    queries,
+    ray_cluster,
+    services,
+    transitions,
+)
 from launcher.attempt import Attempt
-from launcher.cluster import Cluster, ClusterError, ClusterUnreachableError, Node
+from launcher.cluster import Cluster, ClusterError, ClusterUnreachableError
+from launcher.interpreters import GivenUpError, InterpreterError
 from launcher.models import Engine
 from launcher.places import PlaceError
 from launcher.plan import Act, Facts, Step
@@ -34,6 +46,10 @@ def reconcile_engine(engine_id: int, cluster: Cluster, *, now: dt.datetime) -> b
     engine = Engine.objects.select_related("endpoint").filter(pk=engine_id).first()
     if engine is None:
         return False
+    if engine.delete_asked and engine.state == State.STOPPED:
+        with contextlib.suppress(services.EngineBusyError):  # it is wanted again
+            services.delete(engine)
+        return False
     attempt = Attempt(engine, cluster, places.of_this_host())
     seen = attempt.observe(now)
     step = plan.decide(_facts(attempt), seen, now)
@@ -47,7 +63,7 @@ def reconcile_engine(engine_id: int, cluster: Cluster, *, now: dt.datetime) -> b
         return _move(attempt, step, step.move, now)
     if engine.state == State.READY and engine.endpoint_id is None and seen.answers:
         _register(attempt, now)
-    transitions.note(engine, phase=step.phase)
+    transitions.note(engine, phase=step.phase, progress=seen.progress)
     return False
 
 
@@ -129,7 +145,7 @@ def _settle_after_shutdown(attempt: Attempt, now: dt.datetime) -> None:
 
 def _facts(attempt: Attempt) -> Facts:
     engine, serving = attempt.engine, attempt.serving
-    problems = command.check_config(engine.vllm_serve_kwargs, engine.vllm_serve_env_vars)
+    problems = checks.problems(engine.vllm_serve_kwargs, engine.vllm_serve_env_vars, engine.interpreter)
     return Facts(
         state=State(engine.state),
         desired=Desired(engine.desired_state),
@@ -143,45 +159,49 @@ def _facts(attempt: Attempt) -> Facts:
         startup_seconds=engine.startup_timeout_seconds,
         drain_seconds=engine.drain_seconds,
         problems=[problem.message for problem in problems],
+        restart=engine.restart_asked,
+        restart_after=_restart_after(engine),
     )
 
 
+def _restart_after(engine: Engine) -> str:
+    """Return whose restart comes before its own; one that does not serve waits for nobody."""
+    return queries.restart_in_the_way(engine) if engine.restart_asked and engine.state == State.READY else ""
+
+
 def _launch(attempt: Attempt, now: dt.datetime) -> bool:
-    """Claim a generation, unless this attempt has one, and submit its job, which happens at most once."""
+    """Claim a generation, unless this attempt has one, and submit its job, which happens at most once.
+
+    Return whether another look is worth while at once.
+    """
     engine, cluster = attempt.engine, attempt.cluster
     try:
         cluster.ensure()
         nodes = cluster.nodes()
         if not attempt.claimed:
-            if lack := plan.shortage(engine.vllm_serve_kwargs, engine.device, nodes):
+            if interpreters.known(engine.interpreter) is None:
+                interpreters.learn(engine.interpreter)
+                if _facts(attempt).problems:
+                    return True  # the next step says so
+            if lack := claiming.claim(engine, cluster, nodes):
                 transitions.note(engine, phase=lack)
                 return False
-            if not claim(engine, cluster, nodes):
-                return False
-        spec = attempt.spec(nodes)
+            if not attempt.claimed:
+                return True  # another process was first: look again
+        spec = attempt.spec()
         if not queries.is_to_launch(engine):
             return False
         cluster.submit(spec)
-    except ClusterUnreachableError as error:
+    except (ClusterUnreachableError, GivenUpError) as error:
         transitions.note(engine, phase=str(error))
         return False
-    except (ClusterError, PlaceError, OSError) as error:
+    except (ClusterError, PlaceError, InterpreterError, OSError) as error:
         step = Step(reason=f"It could not be launched: {error}", failures=engine.failures + 1)
         return _move(attempt, step, State.FAILED, now)
     moved = _move(attempt, Step(reason="The job was submitted."), State.STARTING, now)
     if not moved and not queries.is_current(engine):
         cluster.stop(engine.submission_id)  # it was given up, or deleted, while the job was on its way
     return moved
-
-
-def claim(engine: Engine, cluster: Cluster, nodes: list[Node]) -> bool:
-    host = "127.0.0.1"
-    if not cluster.local:  # a job runs on the head's node
-        host = next((node.address for node in nodes if node.is_head), host)
-    taken = [urlsplit(url).port or 0 for url in queries.base_urls()]
-    port = processes.free_port(host, taken)
-    netloc = f"[{host}]" if ":" in host else host
-    return transitions.claim(engine, base_url=f"http://{netloc}:{port}/v1", api_key=secrets.token_hex(24))
 
 
 def _stop_job(attempt: Attempt, now: dt.datetime) -> None:

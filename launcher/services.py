@@ -1,6 +1,7 @@
 """What people and scripts may ask of an engine. Each function writes a wish; the reconciler makes it so."""
 
 import logging
+from typing import Any
 
 from celery import current_app
 from django.db import models, transaction
@@ -9,7 +10,7 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from endpoints.models import Endpoint
-from launcher import command
+from launcher import checks, command
 from launcher.models import Engine
 from launcher.states import Desired, State
 
@@ -40,15 +41,47 @@ def start(engine: Engine, *, by: str) -> bool:
     Raises:
         EngineConfigError: if its settings cannot be launched; nothing is changed then.
     """
-    if problems := command.check_config(engine.vllm_serve_kwargs, engine.vllm_serve_env_vars):
-        raise EngineConfigError(problems)
+    _check(engine)
     waiting = Q(desired_state=Desired.STOPPED) | Q(state=State.FAILED, failures__gt=0)
-    return _wish(engine, Engine.objects.filter(waiting), Desired.RUNNING, by)
+    return _wish(engine, Engine.objects.filter(waiting), by, desired_state=Desired.RUNNING, delete_asked=False)
 
 
 def stop(engine: Engine, *, by: str) -> bool:
     """Wish the engine stopped; `by` says who asked. Return whether that changed anything."""
-    return _wish(engine, Engine.objects.exclude(desired_state=Desired.STOPPED), Desired.STOPPED, by)
+    wanted = Engine.objects.exclude(desired_state=Desired.STOPPED)
+    return _wish(engine, wanted, by, desired_state=Desired.STOPPED)
+
+
+def restart(engine: Engine, *, by: str) -> bool:
+    """Wish the launch that there is replaced by one with the settings of now. Return whether that changed anything.
+
+    It drains, stops and starts again; where another engine serves the same profile, one after the other. An engine
+    that does not run is started.
+
+    Raises:
+        EngineConfigError: if its settings cannot be launched; nothing is changed then.
+    """
+    if engine.desired_state == Desired.STOPPED or engine.state == State.FAILED:
+        return start(engine, by=by)
+    _check(engine)
+    running = Engine.objects.filter(
+        desired_state=Desired.RUNNING,
+        state__in=[State.STARTING, State.READY, State.UNHEALTHY],
+        generation=engine.generation,
+    ).exclude(restart_of=engine.generation)
+    return _wish(engine, running, by, restart_of=engine.generation)
+
+
+def can_restart(engine: Engine) -> bool:
+    """Return whether there is a launch that a restart would replace, and that was not asked for yet."""
+    running = engine.state in {State.STARTING, State.READY, State.UNHEALTHY}
+    return running and engine.desired_state == Desired.RUNNING and not engine.restart_asked
+
+
+def stop_and_delete(engine: Engine, *, by: str) -> bool:
+    """Wish the engine stopped and then deleted, with its endpoint. Return whether that changed anything."""
+    not_asked = Engine.objects.filter(delete_asked=False)
+    return _wish(engine, not_asked, by, desired_state=Desired.STOPPED, delete_asked=True)
 
 
 def delete(engine: Engine) -> None:
@@ -80,12 +113,16 @@ def nudge(engine_id: int) -> None:
         logger.warning("Engine %s: the broker took no message (%s); the periodic visit will come.", engine_id, error)
 
 
-def _wish(engine: Engine, affected: models.QuerySet[Engine], desired: Desired, by: str) -> bool:
-    now = timezone.now()
-    changed = affected.filter(pk=engine.pk).update(desired_state=desired, desired_at=now, failures=0)
-    if not changed:
+def _check(engine: Engine) -> None:
+    if problems := checks.problems(engine.vllm_serve_kwargs, engine.vllm_serve_env_vars, engine.interpreter):
+        raise EngineConfigError(problems)
+
+
+def _wish(engine: Engine, affected: models.QuerySet[Engine], by: str, **wish: Any) -> bool:
+    written = {**wish, "desired_at": timezone.now(), "failures": 0}
+    if not affected.filter(pk=engine.pk).update(**written):
         return False
-    logger.info("Engine %s: %s wants it %s.", engine.name, by, desired)
-    engine.refresh_from_db(fields=["desired_state", "desired_at", "failures"])
+    logger.info("Engine %s: %s wants %s.", engine.name, by, ", ".join(f"{name}={wish[name]}" for name in wish))
+    engine.refresh_from_db(fields=list(written))
     transaction.on_commit(lambda: nudge(engine.pk))
     return True

@@ -8,16 +8,18 @@ The row that was passed in is brought up to date when, and only when, the write 
 """
 
 import datetime as dt
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
 
-from launcher import states
+from launcher import queries, states
 from launcher.models import Engine, EngineEvent
+from launcher.queries import Claim
 from launcher.states import Desired, State
 
 MAX_REASON = 1000  # characters, as in the models
-MAX_PHASE = 200
+MAX_PHASE = 1000
 
 
 def move(
@@ -32,20 +34,21 @@ def move(
     """Move an engine on. Return False if another process moved it first.
 
     `failures` is the new count of failures in a row; `log_tail` the last lines of the attempt. Either may be left as it
-    is. An attempt's port and key are forgotten once nothing is left of it.
+    is. An attempt's port, key and nodes are forgotten once nothing is left of it.
 
     Raises:
         IllegalMoveError: if the table has no such move.
     """
     old = State(engine.state)
     states.check_move(old, new)
-    changes: dict[str, Any] = {"state": new, "state_reason": reason[:MAX_REASON], "state_since": now, "phase": ""}
+    changes: dict[str, Any] = {"state": new, "state_reason": reason[:MAX_REASON], "state_since": now}
+    changes |= {"phase": "", "progress": {}}
     if failures is not None:
         changes["failures"] = failures
     if log_tail is not None:
         changes["log_tail"] = log_tail
     if new in {State.PENDING, State.STOPPED}:
-        changes |= {"base_url": "", "api_key": ""}
+        changes |= {"base_url": "", "api_key": "", "placement": {}}
     with transaction.atomic():
         if not _write(engine, changes):
             return False
@@ -60,19 +63,30 @@ def move(
     return True
 
 
-def claim(engine: Engine, *, base_url: str, api_key: str) -> bool:
+def claim(
+    engine: Engine, *, base_url: str, api_key: str, placement: Mapping[str, Any], beside: Sequence[Claim]
+) -> bool:
     """Begin a new attempt: count the generation up, and write down where it will be, before anything is submitted.
 
-    Return False if another process claimed it first, or if it is not wanted any more.
+    Return False if another process claimed it first, or if it is not wanted any more, or if the attempts that it was
+    placed beside are not those that there are: so no two ever take the same GPU or port.
     """
-    changes = {"generation": engine.generation + 1, "base_url": base_url, "api_key": api_key}
-    return _write(engine, changes, desired_state=Desired.RUNNING, base_url="")
+    changes = {
+        "generation": engine.generation + 1,
+        "base_url": base_url,
+        "api_key": api_key,
+        "placement": dict(placement),
+        "launched": queries.digests(engine),
+    }
+    with transaction.atomic():
+        queries.lock_all()
+        return queries.claims() == list(beside) and _write(engine, changes, desired_state=Desired.RUNNING, base_url="")
 
 
-def note(engine: Engine, *, phase: str) -> bool:
+def note(engine: Engine, *, phase: str, progress: Mapping[str, Any] | None = None) -> bool:
     """Say how far it is, or what it waits for, without a move. Return whether that was news and was written."""
-    phase = phase[:MAX_PHASE]
-    return phase != engine.phase and _write(engine, {"phase": phase})
+    said = {"phase": phase[:MAX_PHASE], "progress": dict(progress or {})}
+    return said != {"phase": engine.phase, "progress": engine.progress} and _write(engine, said)
 
 
 def own(engine: Engine, endpoint_id: int) -> bool:

@@ -2,7 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
-import endpoints.models
+import endpoints.validators
 import endpoints.secrets
 import launcher.models
 import launcher.states
@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         default=launcher.models.default_serve_kwargs,
                         help_text='Any argument of vLLM\'s server, with underscores: {"max_model_len": 16384, "enforce_eager": true}',
-                        validators=[endpoints.models.validate_json_object],
+                        validators=[endpoints.validators.validate_json_object],
                     ),
                 ),
                 (
@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         default=launcher.models.default_serve_env_vars,
                         help_text="Environment variables of the engine's process.",
-                        validators=[endpoints.models.validate_json_object],
+                        validators=[endpoints.validators.validate_json_object],
                     ),
                 ),
                 (
