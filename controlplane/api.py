@@ -15,15 +15,19 @@ from rest_framework.views import APIView
 
 from endpoints.api import ApiKeyViewSet, EndpointViewSet, ProfileViewSet
 from endpoints.authentication import IsOperator
-from launcher.api import EngineViewSet
+from launcher.api import ClusterViewSet, EngineViewSet, PresetViewSet
+from responses_api.monitor.api import UsageViewSet
 
 router = DefaultRouter()
 # Names hold dots: profiles/qwen-2.5/ is a profile, not the format "5".
 router.include_format_suffixes = False
 router.register("engines", EngineViewSet, basename="engine")
+router.register("presets", PresetViewSet, basename="preset")
+router.register("cluster", ClusterViewSet, basename="cluster")
 router.register("endpoints", EndpointViewSet, basename="endpoint")
 router.register("profiles", ProfileViewSet, basename="profile")
 router.register("api-keys", ApiKeyViewSet, basename="api-key")
+router.register("usage", UsageViewSet, basename="usage")
 
 
 class NowhereView(APIView):

@@ -41,6 +41,11 @@ class DataDir:
         return self.root / "models"
 
     @property
+    def spool(self) -> Path:
+        """What waits for the database: one file a process of the gateway, while that is away."""
+        return self.root / "spool"
+
+    @property
     def ray(self) -> Path:
         """What is known of the local Ray head (process id, ports, token)."""
         return self.root / "ray"

@@ -105,7 +105,11 @@ class Host:
         self.stopping = threading.Event()
         self.supervisor = Supervisor(
             programs(
-                host=settings.HOST, port=settings.PORT, workers=settings.WEB_WORKERS, data_dir=settings.DATA_DIR.root
+                host=settings.HOST,
+                port=settings.PORT,
+                workers=settings.WEB_WORKERS,
+                data_dir=settings.DATA_DIR.root,
+                shutdown_seconds=settings.SHUTDOWN_SECONDS,
             ),
             env={**os.environ, "ROUNDHOUSE_DATA_DIR": str(settings.DATA_DIR.root)},
             log_dir=settings.DATA_DIR.logs if log_to_files else None,

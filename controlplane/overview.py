@@ -11,7 +11,7 @@ from launcher.admin import state_badge
 from launcher.advice import next_step
 from launcher.models import Engine
 from launcher.states import Desired, State
-from responses_api.models import ResponseRecord
+from responses_api.models import UsageMinute
 from responses_api.monitor.queries import pulse
 
 # What needs a person comes first.
@@ -48,7 +48,7 @@ def overview(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "endpoints_more": max(Endpoint.objects.count() - SHOWN, 0) if may["endpoint"] else 0,
         "has_profiles": ConfigProfile.objects.exists() if may["configprofile"] else None,
         "pulse": pulse(timezone.now() - LAST_HOUR) if may["responserecord"] else None,
-        "ever_answered": may["responserecord"] and ResponseRecord.objects.exists(),
+        "ever_answered": may["responserecord"] and UsageMinute.objects.exists(),
     }
 
 
@@ -68,6 +68,7 @@ def _engines() -> list[dict[str, Any]]:
 
 
 def _endpoints() -> list[Endpoint]:
-    rows = Endpoint.objects.defer("api_key").prefetch_related("profiles")
+    rows = Endpoint.objects.defer("api_key", *(f"engine__{name}" for name in ("api_key", "hf_token", "log_tail")))
+    rows = rows.select_related("engine").prefetch_related("profiles")
     urgency = {health.value: index for index, health in enumerate(HEALTH_URGENCY)}
     return sorted(rows, key=lambda each: (not each.enabled, urgency[each.health], each.name))[:SHOWN]

@@ -76,9 +76,7 @@ TEMPLATES = [
 
 DATABASE_URL = READER.text("DATABASE_URL", f"sqlite:///{DATA_DIR.database}")
 try:
-    DATABASES: dict[str, Any] = {
-        "default": dj_database_url.parse(DATABASE_URL, conn_max_age=60, conn_health_checks=True)
-    }
+    DATABASES: dict[str, Any] = {"default": dj_database_url.parse(DATABASE_URL, conn_max_age=0)}
 except ValueError:  # without the URL: it may hold a password
     raise env.SettingError(
         "DATABASE_URL is not a database URL: set it to postgres://user:password@host:5432/name, or unset it for SQLite."
@@ -89,10 +87,29 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 30,
         "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+        # KiB of pages that a connection may keep, and pages in the log before they are moved into the database: by
+        # default both are so small that a database with a million sessions costs the ledger a quarter more.
+        "PRAGMA cache_size=-65536; PRAGMA wal_autocheckpoint=4000;",
     }
     # Tests run real servers in threads beside them: one file for all, not one memory for each.
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR.root / "test.sqlite3")}
+elif DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    DATABASES["default"]["ENGINE"] = "controlplane.postgresql"  # Django's own, and it waits for no silent server
+    # A server that is gone without a word is noticed within seconds, on both sides; nobody waits for a lock for ever.
+    # Seconds, milliseconds where the name says timeout. What the URL says counts more.
+    DATABASES["default"]["OPTIONS"] = {
+        "connect_timeout": 5,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 10_000,
+        "options": "-c statement_timeout=30000 -c idle_in_transaction_session_timeout=30000 "
+        "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
+        **DATABASES["default"].get("OPTIONS", {}),
+    }
+    # Runs of the tests beside one another do not take each other's database away.
+    DATABASES["default"]["TEST"] = {"NAME": f"test_{DATA_DIR.root.name}"}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -128,6 +145,17 @@ if CELERY_BROKER_URL == FILE_BROKER:
 
 RAY_ADDRESS = READER.text("ROUNDHOUSE_RAY_ADDRESS")
 RECONCILE_SECONDS = READER.number("ROUNDHOUSE_RECONCILE_SECONDS", 2, low=0.5, high=60)
+HEARTBEAT_SECONDS = READER.number("ROUNDHOUSE_HEARTBEAT_SECONDS", 15, low=0.1, high=300)
+STALL_SECONDS = READER.number("ROUNDHOUSE_STALL_SECONDS", 120, low=0.1, high=3600)
+SHUTDOWN_SECONDS = READER.number("ROUNDHOUSE_SHUTDOWN_SECONDS", 25, low=0, high=3600)
+WEBSOCKET_SECONDS = READER.number("ROUNDHOUSE_WEBSOCKET_SECONDS", 3600, low=0.1, high=86400)
+STORE_RESPONSES = READER.flag("ROUNDHOUSE_STORE_RESPONSES", default=True)
+BACKGROUND_RUNNING = READER.whole("ROUNDHOUSE_BACKGROUND_RUNNING", 64, low=1, high=10_000)
+SESSION_IDLE_DAYS = READER.whole("ROUNDHOUSE_SESSION_IDLE_DAYS", 30, low=1, high=3650)
+STORE_DAYS = READER.whole("ROUNDHOUSE_STORE_DAYS", 30, low=0, high=36_500)
+SPOOL_MIB = READER.whole("ROUNDHOUSE_SPOOL_MIB", 1024, low=0, high=1_000_000)
+LEDGER_DAYS = READER.whole("ROUNDHOUSE_LEDGER_DAYS", 90, low=0, high=36_500)
+USAGE_DAYS = READER.whole("ROUNDHOUSE_USAGE_DAYS", 0, low=0, high=36_500)
 PROBE_SECONDS = READER.number("ROUNDHOUSE_PROBE_SECONDS", 5, low=0.5, high=300)
 
 CELERY_BEAT_SCHEDULE = {
@@ -142,6 +170,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": PROBE_SECONDS,
         "options": {"expires": PROBE_SECONDS},
     },
+    "prune": {"task": "responses_api.prune", "schedule": 600, "options": {"expires": 600}},
+    "expire sessions": {"task": "responses_api.expire_sessions", "schedule": 600, "options": {"expires": 600}},
+    "learn interpreters": {"task": "launcher.learn_interpreters", "schedule": 60, "options": {"expires": 60}},
+    "prune events": {"task": "launcher.prune", "schedule": 600, "options": {"expires": 600}},
+    "replay": {"task": "responses_api.replay_spool", "schedule": 30, "options": {"expires": 30}},
+    "give up what is lost": {"task": "responses_api.give_up_lost", "schedule": 30, "options": {"expires": 30}},
 }
 
 REST_FRAMEWORK: dict[str, Any] = {

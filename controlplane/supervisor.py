@@ -12,11 +12,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 RESTART_PAUSES = (1.0, 2.0, 5.0, 10.0, 30.0)  # seconds, growing while a program keeps dying
+# So long the server has, after its requests had their time, to write what is left and to end.
+LAST_WORDS_SECONDS = 10.0
 STEADY_SECONDS = 60.0  # a program that ran this long has recovered
 
 
@@ -29,11 +31,14 @@ class Program:
     grace: float = 5.0
 
 
-def programs(*, host: str, port: int, workers: int, data_dir: Path) -> list[Program]:
-    """Return the three programs of a Roundhouse host: the ASGI server, the Celery worker and beat."""
+def programs(*, host: str, port: int, workers: int, data_dir: Path, shutdown_seconds: float = 25) -> list[Program]:
+    """Return the three programs of a Roundhouse host: the ASGI server, the Celery worker and beat. The server may take
+    `shutdown_seconds` for what it has begun.
+    """
     web = (
         "uvicorn controlplane.asgi:application --loop uvloop --http httptools --lifespan on --no-access-log"
         " --no-server-header --log-level warning --timeout-keep-alive 75 --timeout-graceful-shutdown 4"
+        " --ws websockets-sansio --ws-max-size 67108864"
     )
     # Threads: tasks wait for the network, and one process holds Ray's client once.
     worker = (
@@ -42,7 +47,10 @@ def programs(*, host: str, port: int, workers: int, data_dir: Path) -> list[Prog
     )
     beat = "celery --app controlplane --quiet beat --loglevel WARNING"
     return [
-        _module("web", web, "--host", host, "--port", str(port), "--workers", str(workers)),
+        replace(
+            _module("web", web, "--host", host, "--port", str(port), "--workers", str(workers)),
+            grace=shutdown_seconds + LAST_WORDS_SECONDS,
+        ),
         _module("worker", worker),
         _module("beat", beat, "--schedule", str(data_dir / "beat-schedule"), "--pidfile", ""),
     ]

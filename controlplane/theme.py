@@ -45,6 +45,7 @@ UNFOLD: dict[str, Any] = {
         }
     ],
     "STYLES": [lambda _request: static("controlplane/surfaces.css")],
+    "SCRIPTS": [lambda _request: static("controlplane/access.js")],
     "DASHBOARD_CALLBACK": "controlplane.overview.overview",
     "SIDEBAR": {
         "show_search": False,
@@ -55,6 +56,7 @@ UNFOLD: dict[str, Any] = {
                 "items": [
                     _link("Overview", "dashboard", "admin:index"),
                     _rows("Engines", "memory", "launcher.engine"),
+                    _link("Cluster", "hub", "cluster") | {"permission": _may_view("launcher.engine")},
                     _rows("Endpoints", "lan", "endpoints.endpoint"),
                     _rows("Config profiles", "tune", "endpoints.configprofile"),
                 ],
@@ -63,9 +65,11 @@ UNFOLD: dict[str, Any] = {
                 "title": "Watch",
                 "separator": True,
                 "items": [
+                    _link("Usage", "bar_chart", "monitor:usage"),
                     _link("Empty responses", "speaker_notes_off", "monitor:empty-responses"),
                     _rows("Responses", "receipt_long", "responses_api.responserecord"),
                     _rows("Sessions", "link", "responses_api.session"),
+                    _rows("Stored responses", "inventory_2", "responses_api.storedresponse"),
                     _rows("Engine events", "history", "launcher.engineevent"),
                 ],
             },

@@ -7,6 +7,8 @@ from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path
 
 from controlplane.api import DocsView, NowhereView, SchemaView, router
+from launcher.admin_cluster import cluster_page, reap_orphans
+from launcher.admin_presets import presets_page
 
 
 def index(_request: HttpRequest) -> HttpResponseBase:
@@ -19,9 +21,13 @@ def health(_request: HttpRequest) -> HttpResponseBase:
     return JsonResponse({"status": "ok"})
 
 
+handler500 = "controlplane.away.handler500"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", index, name="index"),
     path("health", health, name="health"),
+    path("admin/cluster/", admin.site.admin_view(cluster_page), name="cluster"),
+    path("admin/cluster/reap/", admin.site.admin_view(reap_orphans), name="cluster-reap"),
+    path("admin/presets/", admin.site.admin_view(presets_page), name="presets"),
     path("admin/", admin.site.urls),
     path("monitor/", include("responses_api.monitor.urls")),
     path("api/v1/", include(router.urls)),

@@ -17,7 +17,7 @@ from launcher.models import Engine
 from launcher.states import State
 
 BY = "make run"
-QUIET_LINE_SECONDS = 5.0
+QUIET_LINE_SECONDS = 15.0
 
 
 class Command(BaseCommand):
@@ -47,6 +47,8 @@ class Command(BaseCommand):
                         _stop_tiny()
                     facts.save(settings.DATA_DIR)
                     self._print(quickstart.how_to_call(facts))
+                    if with_engine and engine.state == State.FAILED:
+                        self._say(f"calls to {engine.name} fail until it runs: press Start at {facts.url}/admin/")
                     self._say("ready; Ctrl-C ends everything")
                     while host.tick():
                         pass
