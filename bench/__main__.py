@@ -1,90 +1,143 @@
 """`make bench`: what the gateway costs beside a bare relay, measured in one run.
 
-Server CPU (user and system, whole process tree) per request is what counts; absolute times drift on shared machines, so
-every figure stands beside the relay's of the same minute.
+Server CPU (user and system, whole process tree) per request, and per token of streamed answers, is what counts;
+absolute times drift on shared machines, so every figure stands beside the relay's, and both are measured in turns.
+
+With BASE_URL (and KEY, MODEL) in the environment, the same load goes to any other OpenAI-compatible server instead.
 """
 
 import argparse
-import asyncio
 import json
-import statistics
+import os
+import resource
 import sys
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.load import Load, drive
-from bench.servers import Server, roundhouse, uvicorn
+from bench.database import why_no_postgres
+from bench.load import Target
+from bench.measure import PATHS, Case, Row, crowd, measure, streamed, whole
+from bench.processes import Meter
+from bench.servers import SUBJECTS, Server, Subject, engine, relay, roundhouse
 
-BODY = json.dumps({"model": "bench", "input": "word " * 120, "store": False}).encode()
+COLUMNS = (
+    ("server", 32),
+    ("sessions", 9),
+    ("answers", 11),
+    ("in flight", 9),
+    ("CPU µs", 7),
+    ("per", 7),
+    ("ratio", 5),
+    ("+p50 ms", 7),
+    ("+p99 ms", 7),
+    ("p50 ms", 8),
+    ("p99 ms", 8),
+    ("a second", 8),
+    ("peak MiB", 8),
+)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the table. `ratio` is to the bare relay with as many in flight."""
+def options() -> argparse.Namespace:
+    """Return what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--servers", nargs="+", choices=SUBJECTS, help="ways to run Roundhouse; all, unless given")
+    parser.add_argument("--requests", type=int, default=6_000, help="per measurement; streams get a tenth")
+    parser.add_argument("--in-flight", type=int, nargs="*", default=[1, 32, 256], help="of whole answers")
+    parser.add_argument("--streams", type=int, nargs="*", default=[32, 256], help="of streamed answers")
+    parser.add_argument("--crowd", type=int, default=2_000, help="of answers that take seconds; 0: none")
+    parser.add_argument("--api", choices=PATHS, default="responses", help="what BASE_URL is asked by")
+    parser.add_argument("--pid", type=int, help="the process behind BASE_URL, if its CPU time is to be measured")
+    parser.add_argument("--json", type=Path, help="write the rows there")
+    return parser.parse_args()
 
-    server: str
-    in_flight: int
-    cpu_us: float
-    ratio: float
-    p50_ms: float
-    p99_ms: float
-    memory_mib: float
+
+def cases(asked: argparse.Namespace) -> list[Case]:
+    """Return the loads."""
+    found = [whole(number, asked.requests, store=store) for store in (False, True) for number in asked.in_flight]
+    found += [streamed(number, asked.requests) for number in asked.streams]
+    return [*found, crowd(asked.crowd)] if asked.crowd else found
 
 
-def measure(server: Server, *, in_flight: int, requests: int, relay_cpu_us: float) -> Row:
-    """Warm the server, drive it, and return what it cost. Without a relay's figure the ratio is 1."""
-    load = Load("127.0.0.1", server.port, "/v1/responses", server.key, BODY)
-    asyncio.run(drive(load, in_flight=in_flight, requests=max(requests // 5, in_flight)))
-    before = server.cpu_seconds()
-    took = asyncio.run(drive(load, in_flight=in_flight, requests=requests))
-    cpu_us = (server.cpu_seconds() - before) / requests * 1e6
-    cuts = statistics.quantiles(took, n=100)
-    ratio = cpu_us / relay_cpu_us if relay_cpu_us else 1.0
-    return Row(server.name, in_flight, cpu_us, ratio, cuts[49] * 1e3, cuts[98] * 1e3, server.memory_mib())
+def subjects(names: Sequence[str] | None) -> Iterator[Subject]:
+    """Yield the ways to run Roundhouse that can be run here."""
+    wanted = [SUBJECTS[name] for name in names or SUBJECTS]
+    missing = why_no_postgres() if any(subject.postgres for subject in wanted) else ""
+    if missing:
+        sys.stdout.write(f"PostgreSQL is not measured: {missing}\n")
+    yield from (subject for subject in wanted if not (missing and subject.postgres))
+
+
+def against_relay(asked: argparse.Namespace) -> Iterator[Row]:
+    """Yield the rows of Roundhouse, and the relay's that were measured beside the first of them."""
+    with tempfile.TemporaryDirectory(prefix="rh-bench-") as folder, engine() as url, relay(url) as bare:
+        for number, subject in enumerate(subjects(asked.servers)):
+            with roundhouse(subject, url, Path(folder) / str(number)) as server:
+                for case in cases(asked):
+                    rows = measure([bare, server], case)
+                    yield from rows[1:] if number else rows
+
+
+def of_other(base_url: str, asked: argparse.Namespace) -> Iterator[Row]:
+    """Yield the rows of another server. It is not asked to keep thousands waiting: nobody knows how long that takes."""
+    model = os.environ.get("MODEL", "")
+    if not model:
+        sys.exit("Say which model the server is to be asked for: MODEL=…")
+    server = Server(base_url, Target(base_url, os.environ.get("KEY", "")), Meter(asked.pid))
+    asked.crowd = 0
+    for case in cases(asked):
+        # How many tokens it streams is its own affair.
+        yield from measure([server], replace(case, unit="answer", units=1), api=asked.api, model=model)
+
+
+def table(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the lines of the table, each as soon as it is known."""
+    yield "  ".join(name.ljust(width) for name, width in COLUMNS).rstrip()
+    for row in rows:
+        cells = (
+            row.server,
+            f"{row.sessions:,}",
+            row.case,
+            str(row.in_flight),
+            _number(row.cpu_us, 1 if row.unit == "token" else 0),
+            row.unit,
+            _number(row.ratio, 2),
+            _number(row.added_p50_ms, 2),
+            _number(row.added_p99_ms, 2),
+            _number(row.p50_ms, 2),
+            _number(row.p99_ms, 2),
+            _number(row.per_second, 0),
+            _number(row.peak_mib, 0),
+        )
+        yield "  ".join(cell.ljust(width) for cell, (_, width) in zip(cells, COLUMNS, strict=True)).rstrip()
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def main() -> None:
     """Measure, print the table, and write it as JSON if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--requests", type=int, default=10_000)
-    parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 32, 256])
-    parser.add_argument("--json", type=Path, help="write the rows there")
-    arguments = parser.parse_args()
+    asked = options()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file, here and in the servers
+    base_url = os.environ.get("BASE_URL")
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="rh-bench-") as folder, uvicorn("engine", "bench.engine:app") as engine:
-        url = f"http://127.0.0.1:{engine.port}"
-        with (
-            uvicorn("bare relay", "bench.relay:app", BENCH_ENGINE=url) as relay,
-            roundhouse("Roundhouse, SQLite", url, Path(folder) / "sqlite") as sqlite,
-        ):
-            for in_flight in arguments.in_flight:
-                base = measure(relay, in_flight=in_flight, requests=arguments.requests, relay_cpu_us=0.0)
-                rows.append(base)
-                cost = measure(sqlite, in_flight=in_flight, requests=arguments.requests, relay_cpu_us=base.cpu_us)
-                rows.append(cost)
-    _print(rows)
-    if arguments.json:
-        arguments.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
 
+    def noted() -> Iterator[Row]:
+        for row in of_other(base_url, asked) if base_url else against_relay(asked):
+            rows.append(row)
+            yield row
 
-def _print(rows: list[Row]) -> None:
-    head = ("server", "in flight", "CPU µs/request", "ratio", "p50 ms", "p99 ms", "MiB")
-    lines = [
-        (
-            row.server,
-            str(row.in_flight),
-            f"{row.cpu_us:.0f}",
-            f"{row.ratio:.2f}",
-            f"{row.p50_ms:.2f}",
-            f"{row.p99_ms:.2f}",
-            f"{row.memory_mib:.0f}",
-        )
-        for row in rows
-    ]
-    widths = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
-    for line in [head, *lines]:
-        sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
+    try:
+        for line in table(noted()):
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+    except (RuntimeError, OSError, EOFError) as error:
+        sys.exit(str(error))
+    if asked.json:
+        asked.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The bare relay that everything is compared with: Uvicorn and aiohttp, a parsed body on, a parsed answer back.
+"""The bare relay that everything is compared with: Uvicorn and aiohttp, a parsed body on, a parsed answer back, whole
+or event by event.
 
 Run as `BENCH_ENGINE=http://127.0.0.1:… uvicorn bench.relay:app`.
 """
@@ -11,6 +12,7 @@ import aiohttp
 import msgspec
 
 Message = dict[str, Any]
+Send = Callable[[Message], Awaitable[None]]
 
 decode = msgspec.json.Decoder().decode
 encode = msgspec.json.Encoder().encode
@@ -25,9 +27,7 @@ def session() -> aiohttp.ClientSession:
     return sessions[0]
 
 
-async def app(
-    _scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
-) -> None:
+async def app(_scope: Message, receive: Callable[[], Awaitable[Message]], send: Send) -> None:
     """Pass the request on as a chat completion, and the answer back."""
     chunks = []
     more = True
@@ -36,10 +36,29 @@ async def app(
         chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
     asked = decode(b"".join(chunks))
-    body = encode({"model": asked["model"], "messages": [{"role": "user", "content": asked["input"]}]})
+    chat = {"model": asked["model"], "messages": [{"role": "user", "content": asked["input"]}]}
+    body = encode({**chat, "stream": True} if asked.get("stream") else chat)
     url = os.environ["BENCH_ENGINE"] + "/v1/chat/completions"
     async with session().post(url, data=body, headers={"content-type": "application/json"}) as response:
+        if asked.get("stream"):
+            await _pass_on(response, send)
+            return
         answer = encode(decode(await response.read()))
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer})
+
+
+async def _pass_on(response: aiohttp.ClientResponse, send: Send) -> None:
+    headers = [(b"content-type", b"text/event-stream")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    rest = b""
+    async for data in response.content.iter_any():
+        *events, rest = (rest + data).split(b"\n\n")
+        body = b"".join(b"data: %b\n\n" % _again(event.removeprefix(b"data: ")) for event in events)
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _again(data: bytes) -> bytes:
+    return data if data == b"[DONE]" else encode(decode(data))

@@ -1,4 +1,4 @@
-"""The servers that are measured, each as a process of its own on a free loopback port."""
+"""The servers that are measured, each on a free loopback port."""
 
 import contextlib
 import os
@@ -6,19 +6,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
+from bench.database import FILL, fresh_postgres
+from bench.load import Target
+from bench.processes import Meter
 from launcher.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
+UVICORN = "--loop uvloop --http httptools --lifespan auto --no-access-log --log-level warning --timeout-keep-alive 75"
 SEED = """
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 endpoint = Endpoint.objects.create(name="double", base_url="{engine}/v1", health="healthy")
-ConfigProfile.objects.create(name="bench").endpoints.add(endpoint)
+for name in ("bench", "bench-slow"):
+    ConfigProfile.objects.create(name=name).endpoints.add(endpoint)
 print(ApiKey.issue(name="bench")[1])
 """
 
@@ -28,48 +31,91 @@ class Server:
     """A running server. `name` is what the table calls it."""
 
     name: str
-    port: int
-    key: str
-    process: subprocess.Popen[bytes]
+    target: Target
+    meter: Meter
+    sessions: int = 0  # in its database, before the load
 
-    def cpu_seconds(self) -> float:
-        """Return the user and system time of its whole process tree."""
-        root = psutil.Process(self.process.pid)
-        times = [each.cpu_times() for each in (root, *root.children(recursive=True))]
-        return sum(each.user + each.system for each in times)
 
-    def memory_mib(self) -> float:
-        """Return the resident memory of its whole process tree."""
-        root = psutil.Process(self.process.pid)
-        return sum(each.memory_info().rss for each in (root, *root.children(recursive=True))) / 2**20
+@dataclass(frozen=True)
+class Subject:
+    """A way to run Roundhouse."""
+
+    name: str
+    postgres: bool = False
+    workers: int = 1
+    daphne: bool = False
+    sessions: int = 0
+
+
+SUBJECTS: Mapping[str, Subject] = {
+    "sqlite": Subject("Roundhouse, SQLite"),
+    "sqlite-2": Subject("Roundhouse, SQLite, 2 workers", workers=2),
+    "sqlite-full": Subject("Roundhouse, SQLite", sessions=1_000_000),
+    "daphne": Subject("Roundhouse, SQLite, Daphne", daphne=True),
+    "postgres": Subject("Roundhouse, PostgreSQL", postgres=True),
+    "postgres-2": Subject("Roundhouse, PostgreSQL, 2 workers", postgres=True, workers=2),
+    "postgres-full": Subject("Roundhouse, PostgreSQL", postgres=True, sessions=1_000_000),
+}
 
 
 @contextlib.contextmanager
-def uvicorn(name: str, application: str, *, key: str = "", **env: str) -> Iterator[Server]:
-    """Run the application on Uvicorn, as `manage.py serve` does, until the block ends."""
+def uvicorn(application: str, *, workers: int = 1, **env: str) -> Iterator[tuple[int, int]]:
+    """Run the application on Uvicorn, as `manage.py serve` does, until the block ends; yield its port and its pid."""
+    with _running(["-m", "uvicorn", application, "--workers", str(workers), *UVICORN.split()], env) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def engine() -> Iterator[str]:
+    """Run the engine double; yield where it is."""
+    with uvicorn("bench.engine:app") as (port, _):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def relay(engine_url: str) -> Iterator[Server]:
+    """Run the bare relay."""
+    with uvicorn("bench.relay:app", BENCH_ENGINE=engine_url) as (port, pid):
+        yield Server("bare relay", Target(f"http://127.0.0.1:{port}/v1"), Meter(pid))
+
+
+@contextlib.contextmanager
+def roundhouse(subject: Subject, engine_url: str, data_dir: Path) -> Iterator[Server]:
+    """Run Roundhouse's web processes on a fresh database, with two profiles over one endpoint."""
+    with contextlib.ExitStack() as stack:
+        env = {"ROUNDHOUSE_DATA_DIR": str(data_dir)}
+        if subject.postgres:
+            env["DATABASE_URL"] = stack.enter_context(fresh_postgres())
+        _manage(env, "migrate", "--verbosity=0")
+        key = _manage(env, "shell", "--no-imports", "-c", SEED.format(engine=engine_url)).strip()
+        if subject.sessions:
+            _manage(env, "shell", "--no-imports", "-c", FILL.replace("{last}", str(subject.sessions - 1)))
+        application = "controlplane.asgi:application"
+        if subject.daphne:
+            running = _running(["-m", "daphne", "-b", "127.0.0.1", "-v", "0", application], env)
+        else:
+            running = uvicorn(application, workers=subject.workers, **env)
+        port, pid = stack.enter_context(running)
+        yield Server(subject.name, Target(f"http://127.0.0.1:{port}/v1", key), Meter(pid), subject.sessions)
+
+
+def _manage(env: Mapping[str, str], *arguments: str) -> str:
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **env}, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+@contextlib.contextmanager
+def _running(arguments: list[str], env: Mapping[str, str]) -> Iterator[tuple[int, int]]:
     port = free_port("127.0.0.1")
-    flags = "--loop uvloop --http httptools --lifespan auto --no-access-log --log-level warning --timeout-keep-alive 75"
-    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), *flags.split()]
+    command = [sys.executable, *arguments, "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env})
     try:
         _wait_for(port, process)
-        yield Server(name, port, key, process)
+        yield port, process.pid
     finally:
         process.terminate()
-        process.wait(20)
-
-
-@contextlib.contextmanager
-def roundhouse(name: str, engine: str, data_dir: Path, **env: str) -> Iterator[Server]:
-    """Run Roundhouse's web process on a fresh database, with one profile over one endpoint."""
-    mine = {**os.environ, "ROUNDHOUSE_DATA_DIR": str(data_dir), **env}
-    manage = [sys.executable, "manage.py"]
-    subprocess.run([*manage, "migrate", "--verbosity=0"], cwd=ROOT, env=mine, check=True)
-    seed = [*manage, "shell", "--no-imports", "-c", SEED.format(engine=engine)]
-    seeded = subprocess.run(seed, cwd=ROOT, env=mine, check=True, capture_output=True, text=True)
-    key = seeded.stdout.strip()
-    with uvicorn(name, "controlplane.asgi:application", key=key, ROUNDHOUSE_DATA_DIR=str(data_dir), **env) as server:
-        yield server
+        process.wait(30)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
