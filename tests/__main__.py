@@ -1,4 +1,4 @@
-"""`make test`: the whole suite on SQLite, then what touches the database again on PostgreSQL.
+"""`make test`: the whole suite on SQLite, and what touches the database on PostgreSQL too.
 
 Services are looked for, not asked for: what is not found is skipped and said so at the end. With CI=true nothing may be
 skipped for want of a service.
@@ -8,16 +8,21 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from typing import IO
 
 import psycopg
 import redis
 from kombu import Connection
 
+from tests.clients import npm
+
 POSTGRES_DEFAULT = "postgres://postgres@127.0.0.1:5432/postgres"
 REDIS_DEFAULT = "redis://127.0.0.1:6379/15"
 RABBITMQ_DEFAULT = "amqp://guest:guest@127.0.0.1:5672//"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ON_POSTGRES = ("tests/state", "tests/doors", "tests/web")
+BESIDE = ("tests/state", "tests/doors", "tests/web")
+AFTERWARDS = ("tests/chaos",)  # they kill and fill up what the others use
 
 
 def find_postgres() -> str:
@@ -67,6 +72,14 @@ def find_browser() -> str:
     return ""
 
 
+def find_node() -> str:
+    """Return why the clients from npm cannot be used, or ""; they are installed on the way."""
+    if missing := npm.install():
+        return f"no clients from npm: {missing}"
+    os.environ["ROUNDHOUSE_TEST_NODE"] = "1"
+    return ""
+
+
 def find_engine() -> str:
     """Return why no vLLM can be used, or ""."""
     tried = subprocess.run([sys.executable, "-c", "import vllm"], capture_output=True, check=False)
@@ -75,21 +88,41 @@ def find_engine() -> str:
 
 def run(paths: tuple[str, ...], **env: str) -> int:
     """Run pytest over the paths and return its exit status; finding no test is a failure."""
+    return _start(paths, env).wait()
+
+
+def _start(paths: tuple[str, ...], env: dict[str, str], told: IO[bytes] | None = None) -> "subprocess.Popen[bytes]":
+    """Return pytest, running. What it says goes into the file, if there is one."""
     command = [sys.executable, "-W", "error", "-m", "pytest", *paths, *sys.argv[1:]]
-    return subprocess.run(command, env={**os.environ, **env}, check=False).returncode
+    return subprocess.Popen(command, env={**os.environ, **env}, stdout=told, stderr=told and subprocess.STDOUT)
+
+
+def run_all(postgres: str | None) -> int:
+    """Run everything on SQLite, and beside it on PostgreSQL, if there is one: most tests wait more than they work.
+
+    Return an exit status that is not 0 if one of them failed.
+    """
+    if not postgres:
+        return run(("tests",))
+    with tempfile.TemporaryFile() as told:
+        beside = _start(BESIDE, {"ROUNDHOUSE_TEST_DATABASE_URL": postgres}, told)
+        status = run(("tests",))
+        print("\nMeanwhile on PostgreSQL:", *BESIDE, flush=True)
+        status = beside.wait() or status
+        told.seek(0)
+        shutil.copyfileobj(told, sys.stdout.buffer)
+    print("\nAnd on PostgreSQL:", *AFTERWARDS, flush=True)
+    return run(AFTERWARDS, ROUNDHOUSE_TEST_DATABASE_URL=postgres) or status
 
 
 def main() -> int:
     """Run everything that can run here; return the exit status."""
-    finders = (find_postgres, find_redis, find_rabbitmq, find_browser, find_engine)
+    finders = (find_postgres, find_redis, find_rabbitmq, find_browser, find_node, find_engine)
     missing = [reason for find in finders if (reason := find())]
     if missing and os.environ.get("CI") == "true":
         print("With CI=true nothing may be skipped:", *missing, sep="\n  ")
         return 1
-    status = run(("tests",))
-    if url := os.environ.get("ROUNDHOUSE_TEST_POSTGRES"):
-        print("\nOnce more on PostgreSQL:", *ON_POSTGRES, flush=True)
-        status = run(ON_POSTGRES, ROUNDHOUSE_TEST_DATABASE_URL=url) or status
+    status = run_all(os.environ.get("ROUNDHOUSE_TEST_POSTGRES"))
     if missing:
         print("\nSkipped for want of a service:", *missing, sep="\n  ")
     return status

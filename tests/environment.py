@@ -9,6 +9,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import hypothesis
+import pytest
+
 DATA_DIR = Path(tempfile.mkdtemp(prefix="rht-"))
 
 for name in [*os.environ]:
@@ -19,6 +22,22 @@ os.environ.pop("DATABASE_URL", None)
 os.environ["ROUNDHOUSE_DATA_DIR"] = str(DATA_DIR)
 if url := os.environ.get("ROUNDHOUSE_TEST_DATABASE_URL"):
     os.environ["DATABASE_URL"] = url
+
+hypothesis.settings.register_profile("suite", deadline=None)  # a machine that is busy with other things is no failure
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what touches no database, if one is named to run on: all else has run on SQLite already."""
+    if not url:
+        return
+    touching = [item for item in items if item.get_closest_marker("django_db") or _asks_for_one(item)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in touching])
+    items[:] = touching
+
+
+def _asks_for_one(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and not {"db", "transactional_db"}.isdisjoint(item.fixturenames)
 
 
 def pytest_unconfigure() -> None:

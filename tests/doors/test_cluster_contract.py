@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from launcher import processes
-from launcher.cluster import Cluster, JobSpec, JobState, JobView
+from launcher.cluster import Cluster, Job, JobSpec, JobState, JobView, LogPart
 from launcher.places import Places
 from launcher.ray_cluster import RayCluster
 from launcher.ray_head import LocalHead
@@ -97,6 +97,7 @@ def test_it_has_one_head(cluster: Cluster) -> None:
 def test_an_unknown_job_is_gone(cluster: Cluster) -> None:
     assert cluster.view("engine-77-1").state == JobState.GONE
     assert cluster.log("engine-77-1") == ""
+    assert cluster.log_after("engine-77-1", 0) is None
     cluster.stop("engine-77-1")
 
 
@@ -104,7 +105,12 @@ def test_a_job_runs_with_its_environment_and_its_log_is_kept(cluster: Cluster) -
     job = python("import os; print('hello', os.environ['X']); print('bye', flush=True)", X="a b $ '\"")
     assert cluster.submit(job) is True
     assert end_of(cluster, job) == JobView(JobState.SUCCEEDED, cluster.view(job.submission_id).message, 0)
-    assert "hello a b $ '\"\nbye\n" in cluster.log(job.submission_id)
+    log = cluster.log(job.submission_id)
+    assert "hello a b $ '\"\nbye\n" in log
+    part = cluster.log_after(job.submission_id, 0)
+    assert part == LogPart(log, 0, len(log))
+    assert cluster.log_after(job.submission_id, part.place - 4) == LogPart("bye\n", part.place - 4, part.place)
+    assert cluster.log_after(job.submission_id, part.place) == LogPart("", part.place, part.place)
 
 
 def test_a_jobs_secrets_are_in_its_environment(cluster: Cluster) -> None:
@@ -151,6 +157,13 @@ def test_a_job_of_one_id_runs_once(cluster: Cluster, tmp_path: Path) -> None:
     end_of(cluster, job)
     assert cluster.submit(job) is False
     assert (tmp_path / "runs").read_text() == "x"
+
+
+def test_jobs_are_listed_while_they_run_and_after(cluster: Cluster) -> None:
+    job = python("print('hello')")
+    cluster.submit(job)
+    ended = end_of(cluster, job)
+    assert Job(job.submission_id, ended.state) in cluster.jobs()
 
 
 def test_a_stopped_job_ends_and_says_so(cluster: Cluster) -> None:

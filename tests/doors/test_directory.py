@@ -11,8 +11,9 @@ from django.db import OperationalError, connections
 from pytest_django import Settings
 
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
-from responses_api.directory import Directory, Snapshot, load
+from responses_api.directory import Directory, load
 from responses_api.errors import UnavailableError
+from responses_api.snapshot import Snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -66,11 +67,12 @@ def test_a_snapshot_holds_what_the_gateway_needs() -> None:
     assert set(view.usable) == {good.pk, busy.pk}
     assert view.open_to_new == {good.pk: "good"}
     assert view.unusable == {sick.pk: "sick is unhealthy: refused", off.pk: "off is disabled"}
-    assert view.usable[good.pk].chat_url == "http://good/v1/chat/completions"
+    assert view.usable[good.pk].url("chat/completions") == "http://good/v1/chat/completions"
+    assert view.usable[good.pk].url("/tokenize") == "http://good/tokenize"
     assert len(snapshot.endpoint_names) == 5
     assert (view.usable[good.pk].api_key, view.max_model_len, view.timeout_seconds) == ("secret", 1024, 60)
     settings = view.settings
-    assert (settings.name, settings.engine_model, settings.overflow_is_error) == ("tiny", "Qwen/tiny", True)
+    assert (settings.name, settings.engine_model, settings.context_overflow) == ("tiny", "Qwen/tiny", "error")
     assert (settings.extra_body, settings.sampling_overrides) == ({"top_k": 3}, {"temperature": 1.0})
     assert snapshot.profiles["other"].settings.engine_model == "other"
     assert snapshot.profiles["other"].max_model_len is None

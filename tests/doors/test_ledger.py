@@ -16,8 +16,9 @@ from django.db import OperationalError, connection, connections, transaction
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 from responses_api.errors import UnavailableError
 from responses_api.ledger import Ledger, Pin, Place, Row
+from responses_api.ledger.batch import Job, commit
 from responses_api.ledger.rows import COLUMNS, Repin
-from responses_api.ledger.writer import Job, Writer, commit
+from responses_api.ledger.writer import Writer
 from responses_api.models import PoolTurn, ResponseRecord, Session, SessionMove
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -354,15 +355,16 @@ def test_a_locked_database_is_waited_for() -> None:
 
 
 def test_a_full_queue_refuses_at_once_and_memory_is_bounded() -> None:
-    go_on = threading.Event()
+    taken, go_on = threading.Event(), threading.Event()
 
     def slow(jobs: Sequence[Job]) -> None:
+        taken.set()
         go_on.wait(10)
         commit(jobs)
 
     async def work(ledger: Ledger) -> None:
         first = asyncio.create_task(ledger.record(row(0), None))
-        await asyncio.sleep(0.05)  # the thread has taken it
+        await asyncio.to_thread(taken.wait)
         rest = [asyncio.create_task(ledger.record(row(number), None)) for number in range(1, 4)]
         await asyncio.sleep(0)
         with pytest.raises(UnavailableError, match="queue is full"):

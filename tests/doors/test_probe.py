@@ -132,6 +132,7 @@ def test_nothing_there() -> None:
         pass
     found = look(Target(url, ""))
     assert found.problem.startswith(f"Nothing answers at {url.removesuffix('/v1')}")
+    assert "[Errno" not in found.problem
     assert not found.listening
 
 

@@ -6,10 +6,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from launcher.cluster import ClusterUnreachableError, JobSpec, JobState, JobView, Node
+from launcher import log_part
+from launcher.cluster import ClusterUnreachableError, JobSpec, JobState, JobView, LogPart, Node
+from launcher.cluster import Job as Row
 
 TERM_SECONDS = 3.0
 
@@ -27,18 +30,22 @@ class Job:
 class FakeCluster:
     """Runs jobs as processes of this machine. What can happen to a cluster can be done to it by hand.
 
-    `folder`: for logs. `silent`: set, and every call raises. `after_submit`: called once a job runs, before submit
-    returns. `launched`: every job that was ever run, in order.
+    `folder`: for logs. `gpus`: on its head; `others`: the other nodes' by address. `held`: what is given away, by node
+    and job. `silent`: set, and every call raises. `after_submit`: called once a job runs, before submit
+    returns. `launched`: every job that was ever run, in order; `specs`: how.
     """
 
     folder: Path
     local: bool = True
     gpus: int = 0
+    others: dict[str, int] = field(default_factory=dict)
+    held: dict[str, dict[str, int]] = field(default_factory=dict)
     silent: bool = False
     up: bool = False
     launched: list[str] = field(default_factory=list)
+    specs: dict[str, JobSpec] = field(default_factory=dict)
     after_submit: Callable[[], None] = lambda: None
-    jobs: dict[str, Job] = field(default_factory=dict)
+    jobs_by_id: dict[str, Job] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ensure(self) -> None:
@@ -47,9 +54,17 @@ class FakeCluster:
         self.up = True
 
     def nodes(self) -> list[Node]:
-        """Return the one machine there is."""
+        """Return the machines there are: one, or as many as it was given."""
         self._answer()
-        return [Node("127.0.0.1", True, self.gpus)] if self.up else []
+        gpus = {"127.0.0.1": self.gpus, **self.others} if self.up else {}
+        return [
+            Node(address, address == "127.0.0.1", count, self.held.get(address, {})) for address, count in gpus.items()
+        ]
+
+    def jobs(self) -> list[Row]:
+        """Return the jobs that it has, and had."""
+        self._answer()
+        return [Row(name, self.view(name).state) for name in self.jobs_by_id] if self.up else []
 
     def submit(self, job: JobSpec) -> bool:
         """Run the job once."""
@@ -57,10 +72,11 @@ class FakeCluster:
         with self._lock:
             if not self.up:
                 raise ClusterUnreachableError("The cluster does not run.")
-            if job.submission_id in self.jobs:
+            if job.submission_id in self.jobs_by_id:
                 return False
-            self.jobs[job.submission_id] = self._run(job)
+            self.jobs_by_id[job.submission_id] = self._run(job)
             self.launched.append(job.submission_id)
+            self.specs[job.submission_id] = job
         self.after_submit()
         return True
 
@@ -69,7 +85,7 @@ class FakeCluster:
         self._answer()
         if not self.up:
             return JobView(JobState.GONE, "The head is gone, and the job with it.")
-        job = self.jobs.get(submission_id)
+        job = self.jobs_by_id.get(submission_id)
         if job is None:
             return JobView(JobState.GONE)
         code = job.process.poll()
@@ -81,17 +97,25 @@ class FakeCluster:
 
     def log(self, submission_id: str) -> str:
         """Return what the job wrote."""
-        job = self.jobs.get(submission_id)
+        job = self.jobs_by_id.get(submission_id)
         return job.log.read_text(errors="replace") if job is not None else ""
+
+    def log_after(self, submission_id: str, place: int, *, last: bool = False) -> LogPart | None:
+        """Return what the job wrote after a place."""
+        if submission_id not in self.jobs_by_id:
+            return None
+        data = self.jobs_by_id[submission_id].log.read_bytes()
+        began = log_part.begin(len(data), place)
+        return log_part.cut(data[began : began + log_part.PART_BYTES], began, first=began not in {0, place}, last=last)
 
     def stop(self, submission_id: str) -> None:
         """End the job's process group: politely, and three seconds later not."""
         self._answer()
-        job = self.jobs.get(submission_id)
+        job = self.jobs_by_id.get(submission_id)
         if job is None or job.process.poll() is not None:
             return
         job.stopping = True
-        os.killpg(job.process.pid, signal.SIGTERM)
+        _signal(job, signal.SIGTERM)
         threading.Thread(target=self._insist, args=(job,)).start()
 
     def shutdown(self) -> None:
@@ -102,16 +126,16 @@ class FakeCluster:
     def die(self) -> None:
         """Be gone, jobs and all, whoever it belongs to."""
         self.up = False
-        for job in self.jobs.values():
+        for job in self.jobs_by_id.values():
             if job.process.poll() is None:
-                os.killpg(job.process.pid, signal.SIGKILL)
+                _signal(job, signal.SIGKILL)
             job.process.wait()
-        self.jobs.clear()
+        self.jobs_by_id.clear()
 
     def kill(self, submission_id: str) -> None:
         """Kill the job's first process alone, as `kill -9` does."""
-        self.jobs[submission_id].process.kill()
-        self.jobs[submission_id].process.wait()
+        self.jobs_by_id[submission_id].process.kill()
+        self.jobs_by_id[submission_id].process.wait()
 
     def _answer(self) -> None:
         if self.silent:
@@ -135,6 +159,11 @@ class FakeCluster:
         deadline = time.monotonic() + TERM_SECONDS
         while job.process.poll() is None:
             if time.monotonic() > deadline:
-                os.killpg(job.process.pid, signal.SIGKILL)
+                _signal(job, signal.SIGKILL)
                 job.process.wait()
             time.sleep(0.02)
+
+
+def _signal(job: Job, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has ended, and the thread that waited for it has not said so yet
+        os.killpg(job.process.pid, number)

@@ -81,9 +81,11 @@ class Handler(BaseHTTPRequestHandler):
         """Log nothing, as engines do without access logs."""
 
 
-def main() -> None:
-    """Do as told."""
-    given = options(sys.argv[1:])
+def begin() -> dict[str, list[str]]:
+    """Do what is told for before it listens; return the arguments, none if it was only asked what its vLLM takes."""
+    if sys.argv[1:2] == ["-c"]:  # asked what its vLLM takes: whatever it is given
+        sys.stdout.write('{"version": "0", "flags": null}')
+        return {}
     # The key is a secret, so that a test can see it redacted.
     log = f"started with key {os.environ['VLLM_API_KEY']}\\n" + os.environ.get("FAKE_LOG", "")
     sys.stdout.write(log.replace("\\n", "\n") + "\n")
@@ -93,9 +95,15 @@ def main() -> None:
     if os.environ.get("FAKE_CHILD"):
         subprocess.Popen([sys.executable, "-c", IGNORE_TERM], start_new_session=True)
     time.sleep(float(os.environ.get("FAKE_START_SECONDS", "0")))
-    Handler.names = given["--served-model-name"]
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    ThreadingHTTPServer((given["--host"][0], int(given["--port"][0])), Handler).serve_forever()
+    return options(sys.argv[1:])
+
+
+def main() -> None:
+    """Do as told."""
+    if given := begin():
+        Handler.names = given["--served-model-name"]
+        ThreadingHTTPServer((given["--host"][0], int(given["--port"][0])), Handler).serve_forever()
 
 
 if __name__ == "__main__":

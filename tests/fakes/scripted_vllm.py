@@ -1,12 +1,15 @@
 """A vLLM that does what it is told, on a real Uvicorn.
 
-Left alone it answers as a small vLLM would: it echoes the last message, counts words as tokens, checks its key and
-refuses what does not fit its context; asked to stream, it does. It is told otherwise in three ways, the first that
-applies wins:
+Left alone it answers as a small vLLM would, on every API that vLLM has: it echoes the last message, counts words as
+tokens, checks its key and refuses what does not fit its context; asked to stream, it does. It is told otherwise in
+three ways, the first that applies wins:
 
 1. by the request: a last message `!script {"status": 503}` is a step for this one answer;
 2. by the queue: `engine.script.append(Step(...))`, or `POST /script {"steps": [...]}`, one step an answer;
 3. by `engine.always`, or `POST /script {"always": {...}}`.
+
+A step that says nothing about the message leaves it to `engine.agent`, or `POST /script {"agent": {...}}`: a model that
+calls one tool, then reports the result.
 
 What was asked of it stands in `engine.requests`, or `GET /requests`.
 Alone: `python -m tests.fakes.scripted_vllm --port N`.
@@ -16,14 +19,23 @@ import argparse
 import asyncio
 import time
 from collections import deque
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 
-from tests.fakes.streamed_chat import frame_of, frames_of
+from tests.fakes import engine_chat, engine_completions, engine_messages, engine_responses, engine_tokens
+from tests.fakes.engine_generation import Asked, Reply, frame_of, generate, named_frame, now, raw_of, usage_of
+from tests.fakes.engine_refusals import Refused, malformed
+from tests.fakes.engine_script import Agent, Control, Seen, Step
 from tests.fakes.uvicorn_thread import UvicornThread
 
+__all__ = ["Agent", "ScriptedVllm", "Step"]
+
 PROMPT_SCRIPT = "!script "
+# vllm/entrypoints/serve/middleware/authenticate.py
+GUARDED = ("/v1", "/v2", "/inference", "/cohere")
 METRICS = """# TYPE vllm:num_requests_running gauge
 vllm:num_requests_running{{model_name="{model}"}} {running}
 # TYPE vllm:num_requests_waiting gauge
@@ -32,38 +44,9 @@ vllm:num_requests_waiting{{model_name="{model}"}} 0
 vllm:kv_cache_usage_perc{{model_name="{model}"}} 0.25
 # TYPE vllm:request_success_total counter
 vllm:request_success_total{{model_name="{model}",finished_reason="stop"}} {answered}
+# TYPE vllm:generation_tokens_total counter
+vllm:generation_tokens_total{{model_name="{model}"}} {generated}
 """
-
-
-class Step(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """What becomes of one request. Unset fields leave the plausible answer as it is."""
-
-    status: int = 200
-    body: Any = None  # text goes out as it is, anything else as JSON; None: the plausible answer
-    message: dict[str, Any] | None = None  # laid over the plausible answer's message
-    finish_reason: str | msgspec.UnsetType | None = msgspec.UNSET
-    usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET
-    headers: dict[str, str] = {}
-    delay: float = 0  # seconds before the answer
-    hang: bool = False  # no answer until the client leaves
-    # The connection ends before the answer, after the headers of a stream, or inside the answer.
-    break_off: Literal["", "before", "headers", "middle"] = ""
-    events: list[Any] | None = None  # of a stream, in place of the plausible ones: text goes out as it is
-    gap: float = 0  # seconds between two events of a stream
-    stall: bool = False  # a stream stops in the middle, until the client leaves
-
-
-class Seen(msgspec.Struct):
-    """One request, as it came in."""
-
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: Any
-    at: float
-    client_left: bool = False
-    answered: bool = False
-    sent: int = 0  # events of a stream
 
 
 class _Connection(NamedTuple):
@@ -72,12 +55,21 @@ class _Connection(NamedTuple):
     send: Any
 
 
-class Control(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `POST /script`."""
+class Api(NamedTuple):
+    """An API that generates."""
 
-    steps: list[Step] = []
-    always: Step | None = None
-    healthy: bool | None = None
+    asked: Callable[[dict[str, Any]], Asked]
+    whole: Callable[[Reply], dict[str, Any]]
+    frames: Callable[[Reply], list[bytes]]
+    frame: Callable[[Any], bytes] = named_frame  # of a scripted event
+
+
+APIS = {
+    "/v1/chat/completions": Api(engine_chat.asked_of, engine_chat.whole, engine_chat.frames, frame_of),
+    "/v1/completions": Api(engine_completions.asked_of, engine_completions.whole, engine_completions.frames, frame_of),
+    "/v1/messages": Api(engine_messages.asked_of, engine_messages.whole, engine_messages.frames),
+    "/v1/responses": Api(engine_responses.asked_of, engine_responses.whole, engine_responses.frames),
+}
 
 
 class ScriptedVllm(UvicornThread):
@@ -91,8 +83,11 @@ class ScriptedVllm(UvicornThread):
         self.healthy = True
         self.script: deque[Step] = deque()
         self.always = Step()
+        self.agent: Agent | None = None
         self.requests: list[Seen] = []
         self.running_now = 0
+        self._busy = 0  # requests that are slow and flow
+        self._slowly = 0  # what those have generated, by the looks at the metrics
 
     @property
     def base_url(self) -> str:
@@ -118,7 +113,7 @@ class ScriptedVllm(UvicornThread):
             return
         try:
             body = msgspec.json.decode(raw) if raw else None
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             body = None
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         seen = Seen(scope["method"], scope["path"], headers, body, time.time())
@@ -139,6 +134,7 @@ class ScriptedVllm(UvicornThread):
         control = msgspec.json.decode(raw, type=Control)
         self.script.extend(control.steps)
         self.always = control.always or self.always
+        self.agent = self.agent if control.agent is msgspec.UNSET else control.agent
         self.healthy = self.healthy if control.healthy is None else control.healthy
         await _send_json(send, 200, {"queued": len(self.script)})
 
@@ -148,10 +144,13 @@ class ScriptedVllm(UvicornThread):
             return
         if seen.path == "/metrics":
             answered = sum(1 for one in self.requests if one.answered)
-            text = METRICS.format(model=self.model, running=self.running_now, answered=answered)
+            text = METRICS.format(
+                model=self.model, running=self.running_now, answered=answered, generated=self._generated()
+            )
             await _send(send, 200, text.encode(), {"content-type": "text/plain; version=0.0.4"})
             return
-        if self.api_key and seen.headers.get("authorization") != f"Bearer {self.api_key}":
+        guarded = self.api_key and seen.path.startswith(GUARDED)
+        if guarded and seen.headers.get("authorization") != f"Bearer {self.api_key}":
             await _send_json(send, 401, {"error": "Unauthorized"})
             return
         step = self._step(seen)
@@ -161,13 +160,15 @@ class ScriptedVllm(UvicornThread):
             await _abort(scope, receive)
             return
         status, body = self._plausible(seen, step) if step.body is None else (step.status, step.body)
-        if status == 200 and step.body is None and isinstance(seen.body, dict) and seen.body.get("stream"):
-            options = seen.body.get("stream_options") or {}
-            events = frames_of(body, with_usage=bool(options.get("include_usage")))
-            frames = events if step.events is None else [frame_of(event) for event in step.events]
-            await self._stream(frames, step, seen, _Connection(scope, receive, send))
-            return
-        payload = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
+        if isinstance(body, Reply):
+            api = APIS[seen.path]
+            if status == 200 and body.body.get("stream"):
+                events = None if step.events is None else [api.frame(event) for event in step.events]
+                connection = _Connection(scope, receive, send)
+                await self._stream(api.frames(body) if events is None else events, step, seen, connection)
+                return
+            body = api.whole(body)
+        payload = raw_of(body)
         if step.break_off == "middle":
             start = {"type": "http.response.start", "status": status}
             await send({**start, "headers": [(b"content-length", b"%d" % len(payload))]})
@@ -179,7 +180,8 @@ class ScriptedVllm(UvicornThread):
 
     async def _stream(self, frames: list[bytes], step: Step, seen: Seen, connection: "_Connection") -> None:
         scope, receive, send = connection
-        headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+        named = {"content-type": "text/event-stream; charset=utf-8", **step.headers}
+        headers = [(name.encode(), value.encode()) for name, value in named.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         middle = {"headers": 0, "middle": len(frames) // 2}.get(step.break_off)
         gone = asyncio.ensure_future(receive())
@@ -201,6 +203,11 @@ class ScriptedVllm(UvicornThread):
         await send({"type": "http.response.body", "body": b""})
         seen.answered = True
 
+    def _generated(self) -> int:
+        """Return how many tokens there were so far: more at every look, while something flows."""
+        self._slowly += bool(self._busy)
+        return self._slowly + sum(seen.sent + 10 * seen.answered for seen in self.requests)
+
     def _step(self, seen: Seen) -> Step:
         if seen.method != "POST":
             return Step()
@@ -214,7 +221,9 @@ class ScriptedVllm(UvicornThread):
         if not step.hang and not step.delay:
             return True
         gone = asyncio.ensure_future(receive())
+        self._busy += not step.hang
         await asyncio.wait({gone}, timeout=None if step.hang else step.delay)
+        self._busy -= not step.hang
         if gone.done():
             seen.client_left = True
             return False
@@ -222,118 +231,79 @@ class ScriptedVllm(UvicornThread):
         return True
 
     def _plausible(self, seen: Seen, step: Step) -> tuple[int, Any]:
-        routes = {
-            ("GET", "/v1/models"): self._models,
-            ("GET", "/version"): lambda *_: (200, {"version": "0.32.0"}),
-            ("POST", "/v1/chat/completions"): self._chat,
-            ("POST", "/v1/completions"): self._completion,
-            ("POST", "/tokenize"): self._tokenize,
+        """Return the answer, or of an API that generates what it is made of."""
+        routes: dict[tuple[str, str], Callable[[Any], Any]] = {
+            ("GET", "/v1/models"): lambda _: self._models(),
+            ("GET", "/version"): lambda _: {"version": "0.32.0"},
+            ("POST", "/tokenize"): lambda body: engine_tokens.tokenize(body, self.max_model_len),
+            ("POST", "/detokenize"): engine_tokens.detokenize,
+            ("POST", "/v1/embeddings"): self._embed,
+            ("POST", "/v1/messages/count_tokens"): lambda body: engine_messages.count(body, self.max_model_len),
+            **{("POST", path): partial(self._generate, api, step) for path, api in APIS.items()},
         }
         route = routes.get((seen.method, seen.path))
-        if route is None:
-            return 404, {"detail": "Not Found"}
-        if seen.method == "POST" and not isinstance(seen.body, dict):
-            return _refusal("The request body is not a JSON object.")
-        if seen.method == "POST" and seen.body.get("model") not in {None, self.model}:
-            return _refusal(f"The model `{seen.body['model']}` does not exist.", status=404, kind="NotFoundError")
-        return route(seen.body, step)
+        try:
+            if seen.path.startswith("/v1/responses/"):
+                raise engine_responses.not_found(seen.path.split("/")[3])
+            if route is None:
+                known = any(path == seen.path for _, path in routes)
+                return (405, {"detail": "Method Not Allowed"}) if known else (404, {"detail": "Not Found"})
+            if seen.method == "POST":
+                self._check(seen)
+            return step.status, route(seen.body)
+        except Refused as error:
+            refusal = error
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            # Where vLLM's models check every field, this engine reads on until something is not what it takes it for.
+            refusal = malformed("value_error", "body", f"Value error, {error!r}", seen.body)
+        anthropic = seen.path.startswith("/v1/messages")
+        return refusal.status, engine_messages.refused(refusal) if anthropic else refusal.body()
 
-    def _models(self, _body: Any, _step: Step) -> tuple[int, Any]:
+    def _check(self, seen: Seen) -> None:
+        if seen.body is None:
+            raise malformed("json_invalid", "body.0", "JSON decode error", {}, ctx={"error": "Expecting value"})
+        if not isinstance(seen.body, dict):
+            message = "Input should be a valid dictionary or object to extract fields from"
+            raise malformed("model_attributes_type", "body", message, seen.body)
+        model = seen.body.get("model")
+        if model not in (None, self.model):
+            message = f"The model `{model}` does not exist. Valid aliases: {self.model}."
+            raise Refused(message, param="model", status=404, kind="NotFoundError")
+
+    @property
+    def _number(self) -> str:
+        return f"{len(self.requests):016x}"
+
+    def _generate(self, api: Api, step: Step, body: dict[str, Any]) -> Reply:
+        asked = api.asked(body)
+        number, limit = self._number, self.max_model_len
+        choices = generate(asked, step, self.agent, number=number, max_model_len=limit)
+        usage = usage_of(choices, step, asked.prompts, details=api is not APIS["/v1/completions"])
+        return Reply(number, now(), self.model, body, limit, choices, usage)
+
+    def _embed(self, body: dict[str, Any]) -> dict[str, Any]:
+        return engine_tokens.embed(body, model=self.model, number=self._number, max_model_len=self.max_model_len)
+
+    def _models(self) -> dict[str, Any]:
         card = {"id": self.model, "object": "model", "created": 1, "owned_by": "vllm", "root": self.model}
-        return 200, {"object": "list", "data": [{**card, "parent": None, "max_model_len": self.max_model_len}]}
-
-    def _tokenize(self, body: Any, _step: Step) -> tuple[int, Any]:
-        words = _words(body)
-        return 200, {"count": len(words), "max_model_len": self.max_model_len, "tokens": [*range(len(words))]}
-
-    def _overflow(self, prompt: int, asked: int | None) -> tuple[int, Any] | None:
-        """Refuse what does not fit, in the words of vLLM 0.32."""
-        limit = self.max_model_len
-        if asked is not None and asked > limit:
-            return _refusal(
-                f"max_tokens={asked} cannot be greater than max_model_len={limit}. Please request fewer output tokens. "
-                f"(parameter=max_tokens, value={asked})",
-                param="max_tokens",
-            )
-        if prompt > limit - (asked or 1):
-            return _refusal(
-                f"This model's maximum context length is {limit} tokens. However, you requested {asked or 1} output "
-                f"tokens and your prompt contains at least {prompt} input tokens, for a total of at least "
-                f"{prompt + (asked or 1)} tokens. Please reduce the length of the input prompt or the number of "
-                f"requested output tokens. (parameter=input_tokens, value={prompt})",
-                param="input_tokens",
-            )
-        return None
-
-    def _chat(self, body: Any, step: Step) -> tuple[int, Any]:
-        prompt = len(_words(body))
-        asked = body.get("max_completion_tokens") or body.get("max_tokens")
-        if refused := self._overflow(prompt, asked):
-            return refused
-        message: dict[str, Any] = {"role": "assistant", "content": "echo: " + _last_text(body), "refusal": None}
-        message |= {"annotations": None, "audio": None, "function_call": None, "reasoning": None}
-        finish: str | None = "stop"
-        if body.get("tools") and body.get("tool_choice") not in (None, "auto", "none"):
-            choice = body["tool_choice"]
-            name = body["tools"][0]["function"]["name"] if choice == "required" else choice["function"]["name"]
-            call = {"id": "chatcmpl-tool-1", "type": "function", "function": {"name": name, "arguments": "{}"}}
-            message |= {"content": None, "tool_calls": [call]}
-            finish = "stop" if choice != "required" else "tool_calls"
-        message |= step.message or {}
-        generated = len(str(message["content"] or "").split()) + 1  # vLLM counts the end token
-        if asked and generated > asked:
-            finish, generated = "length", asked
-            message["content"] = " ".join(str(message["content"] or "").split()[:asked])
-        usage = {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
-        choice = {"index": 0, "message": message, "logprobs": None, "stop_reason": None, "token_ids": None}
-        return step.status, {
-            "id": f"chatcmpl-{len(self.requests)}",
-            "object": "chat.completion",
-            "created": int(time.time()),
-            "model": self.model,
-            "choices": [
-                {**choice, "finish_reason": finish if step.finish_reason is msgspec.UNSET else step.finish_reason}
-            ],
-            "usage": {**usage, "prompt_tokens_details": None} if step.usage is msgspec.UNSET else step.usage,
-            "prompt_logprobs": None,
-        }
-
-    def _completion(self, body: Any, step: Step) -> tuple[int, Any]:
-        prompt = len(_words(body))
-        asked = body.get("max_tokens") or 16
-        if refused := self._overflow(prompt, asked):
-            return refused
-        text = " ".join(f"word{number}" for number in range(min(asked, 16)))
-        return step.status, {
-            "id": f"cmpl-{len(self.requests)}",
-            "object": "text_completion",
-            "created": int(time.time()),
-            "model": self.model,
-            "choices": [{"index": 0, "text": text, "logprobs": None, "finish_reason": "length", "stop_reason": None}],
-            "usage": {"prompt_tokens": prompt, "completion_tokens": asked, "total_tokens": prompt + asked},
-        }
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else ""
+        permission = {"id": "modelperm-1", "object": "model_permission", "created": 1, "organization": "*"}
+        permission |= {"group": None, "is_blocking": False}
+        may = ("sampling", "logprobs", "view")
+        may_not = ("create_engine", "search_indices", "fine_tuning")
+        permission |= {f"allow_{name}": name in may for name in (*may, *may_not)}
+        card |= {"parent": None, "max_model_len": self.max_model_len, "permission": [permission]}
+        return {"object": "list", "data": [card]}
 
 
 def _last_text(body: Any) -> str:
+    """Return what a request says last, in any API."""
     if not isinstance(body, dict):
         return ""
-    messages = body.get("messages") or [{"content": body.get("prompt")}]
-    return _text(messages[-1].get("content")) if isinstance(messages[-1], dict) else ""
-
-
-def _words(body: Any) -> list[str]:
-    messages = body.get("messages") or [{"content": body.get("prompt")}]
-    return [word for message in messages for word in _text(message.get("content")).split()]
-
-
-def _refusal(message: str, *, status: int = 400, kind: str = "BadRequestError", param: str = "") -> tuple[int, Any]:
-    return status, {"error": {"message": message, "type": kind, "param": param or None, "code": status}}
+    said = body.get("messages") or body.get("input") or body.get("prompt")
+    if isinstance(said, str):
+        return said
+    last = said[-1] if isinstance(said, list) and said else None
+    return engine_chat.text_of(last.get("content")) if isinstance(last, dict) else ""
 
 
 async def _abort(scope: Any, receive: Any) -> None:

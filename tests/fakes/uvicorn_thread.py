@@ -20,10 +20,11 @@ class UvicornThread:
     Applications find the connection's transport in `scope["state"]["transport"]`: its `abort()` breaks it off.
     """
 
-    def __init__(self, app: Any, *, port: int = 0, lifespan: str = "off") -> None:
+    def __init__(self, app: Any, *, port: int = 0, lifespan: str = "off", ws: str = "none") -> None:
         self.app = app
         self.port = port
         self.lifespan = lifespan
+        self.ws = ws
         self._transports: set[Any] = set()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -61,7 +62,7 @@ class UvicornThread:
             self.app,
             interface="asgi3",
             http=Protocol,
-            ws="none",
+            ws=self.ws,
             lifespan=self.lifespan,  # type: ignore[arg-type]  # a literal type that uvicorn does not export
             log_config=None,
             access_log=False,

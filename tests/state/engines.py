@@ -10,7 +10,7 @@ from django.utils import timezone
 from endpoints.models import Endpoint
 from launcher import places, reconcile, services
 from launcher.cluster import Cluster
-from launcher.models import Engine, default_serve_env_vars, default_serve_kwargs
+from launcher.models import Engine, default_serve_env_vars, default_serve_kwargs, installation
 from launcher.states import State
 
 VARIABLE = "ROUNDHOUSE_ENGINE"
@@ -56,6 +56,11 @@ def wanted(engine: Engine) -> Engine:
 def ready(cluster: Cluster, name: str = "tiny", **fields: Any) -> Engine:
     """Return a new engine that is ready."""
     return drive(wanted(make_engine(name, **fields)), cluster, until=State.READY)
+
+
+def job_id(engine: Engine, generation: int) -> str:
+    """Return the Ray job of one of its attempts."""
+    return f"engine-{engine.pk}-{generation}-{installation()}"
 
 
 def mark(engine: Engine) -> str:

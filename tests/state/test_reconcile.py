@@ -1,9 +1,11 @@
 """The reconciler over a full fake cluster whose jobs are real processes, real ports and real HTTP."""
 
 import datetime as dt
+import shutil
 import stat
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from endpoints.models import ConfigProfile, Endpoint
@@ -11,7 +13,7 @@ from launcher import places, processes, reconcile, services
 from launcher.models import Engine
 from launcher.states import State
 from tests.fakes.cluster import FakeCluster
-from tests.state.engines import VARIABLE, drive, endpoint_of, history, make_engine, mark, ready, visit, wanted
+from tests.state.engines import VARIABLE, drive, endpoint_of, history, job_id, make_engine, mark, ready, visit, wanted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,7 +26,7 @@ def test_from_a_wish_to_ready_and_back_to_nothing(cluster: FakeCluster) -> None:
     engine = drive(wanted(engine), cluster, until=State.READY)
 
     assert history(engine) == ["pending", "starting", "ready"]
-    assert cluster.launched == [f"engine-{engine.pk}-1"]
+    assert cluster.launched == [job_id(engine, 1)]
     assert engine.generation == 1
     endpoint = endpoint_of(engine)
     assert (endpoint.name, endpoint.base_url, endpoint.api_key) == ("tiny", engine.base_url, engine.api_key)
@@ -56,8 +58,9 @@ def test_from_a_wish_to_ready_and_back_to_nothing(cluster: FakeCluster) -> None:
 
 
 def test_the_log_is_kept_without_secrets_for_its_owner_alone(cluster: FakeCluster) -> None:
-    env = {"HF_TOKEN": "hf-not-like-a-token", "FAKE_LOG": "token hf-not-like-a-token\\nlast line"}
-    engine = ready(cluster, env=env)
+    env = {"FAKE_LOG": "token hf-not-like-a-token\\nlast line"}
+    engine = ready(cluster, env=env, hf_token="hf-not-like-a-token")
+    assert cluster.specs[engine.submission_id].secrets["HF_TOKEN"] == "hf-not-like-a-token"
     key = engine.api_key
     services.stop(engine, by="test")
     engine = drive(engine, cluster, until=State.STOPPED)
@@ -73,8 +76,15 @@ def test_a_start_shows_its_phase(cluster: FakeCluster) -> None:
     engine = wanted(make_engine(env={"FAKE_LOG": log, "FAKE_START_SECONDS": "600"}))
     engine = drive(engine, cluster, until=lambda row: row.phase == "loading the model")
     assert engine.state == State.STARTING
+    blobs = settings.DATA_DIR.models / "hub" / "models--org--model" / "blobs"
+    blobs.mkdir(parents=True)
+    (blobs / "one.incomplete").write_bytes(b"x" * 2_000_000)
+    engine = drive(engine, cluster, until=lambda row: row.phase == "downloading weights, 2.0 MB")
+    assert engine.progress["done"] == 2_000_000
+    shutil.rmtree(settings.DATA_DIR.models / "hub")
     services.stop(engine, by="test")
-    assert drive(engine, cluster, until=State.STOPPED).generation == 1
+    engine = drive(engine, cluster, until=State.STOPPED)
+    assert (engine.generation, engine.progress) == (1, {})
 
 
 def test_an_engine_that_generates_nothing_is_not_ready(cluster: FakeCluster) -> None:
@@ -140,7 +150,7 @@ def test_a_shortage_of_gpus_is_a_visible_wait(cluster: FakeCluster) -> None:
     kwargs = {"data_parallel_size": 2, "tensor_parallel_size": 4, "pipeline_parallel_size": 1}
     engine = wanted(make_engine(device=Engine.Device.CUDA, vllm_serve_kwargs=kwargs))
     engine = drive(engine, cluster, until=lambda row: bool(row.phase))
-    assert (engine.state, engine.phase) == (State.PENDING, "It needs 8 GPUs; the cluster has 0.")
+    assert (engine.state, engine.phase) == (State.PENDING, "It needs 2 x 4 GPUs; the cluster has none.")
     cluster.gpus = 8
     assert drive(engine, cluster, until=State.READY).phase == ""
 

@@ -13,13 +13,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from endpoints.models import Endpoint
-from launcher import places, processes, reconcile, services
+from launcher import claiming, places, processes, reconcile, services
 from launcher.attempt import Attempt
 from launcher.cluster import SubmitError
 from launcher.models import Engine
 from launcher.states import Desired, State
 from tests.fakes.cluster import FakeCluster
-from tests.state.engines import VARIABLE, drive, endpoint_of, history, make_engine, mark, ready, visit, wanted
+from tests.state.engines import VARIABLE, drive, endpoint_of, history, job_id, make_engine, mark, ready, visit, wanted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,7 +40,7 @@ def test_a_killed_engine_is_noticed_leaves_its_pools_at_once_and_comes_back(clus
     later = timezone.now() + dt.timedelta(seconds=11)
     assert reconcile.reconcile_engine(engine.pk, cluster, now=later) is True
     engine = drive(engine, cluster, until=State.READY)
-    assert cluster.launched == [f"engine-{engine.pk}-1", f"engine-{engine.pk}-2"]
+    assert cluster.launched == [job_id(engine, 1), job_id(engine, 2)]
     assert endpoint_of(engine).pk == endpoint.pk
     assert endpoint_of(engine).health == "healthy"
     assert endpoint_of(engine).base_url == engine.base_url != first_url
@@ -87,7 +87,7 @@ def test_a_worker_that_dies_after_the_submission_loses_nothing(cluster: FakeClus
     assert (engine.state, engine.generation) == (State.PENDING, 1)
     cluster.after_submit = lambda: None
     engine = drive(engine, cluster, until=State.READY)
-    assert cluster.launched == [f"engine-{engine.pk}-1"]
+    assert cluster.launched == [job_id(engine, 1)]
 
 
 def test_a_worker_that_dies_before_the_submission_loses_nothing(cluster: FakeCluster) -> None:
@@ -95,7 +95,7 @@ def test_a_worker_that_dies_before_the_submission_loses_nothing(cluster: FakeClu
     visit(engine, cluster)
     cluster.ensure()
     engine = Engine.objects.get()
-    assert reconcile.claim(engine, cluster, cluster.nodes()) is True  # and then it died
+    assert claiming.claim(engine, cluster, cluster.nodes()) == ""  # and then it died
     claimed = Engine.objects.get()
     engine = drive(engine, cluster, until=State.READY)
     assert (engine.generation, engine.base_url) == (1, claimed.base_url)
@@ -119,7 +119,7 @@ def test_reconcilers_that_race_launch_once(cluster: FakeCluster) -> None:
         racer.start()
     for racer in racers:
         racer.join()
-    assert cluster.launched == [f"engine-{engine.pk}-1"]
+    assert cluster.launched == [job_id(engine, 1)]
     assert history(engine) == ["pending", "starting", "ready"]
     assert Endpoint.objects.count() == 1
 
@@ -144,7 +144,7 @@ def test_a_job_that_was_given_up_while_it_was_on_its_way_is_stopped(cluster: Fak
         Engine.objects.all().delete()
 
     cluster.after_submit = delete
-    submission = f"engine-{engine.pk}-1"
+    submission = job_id(engine, 1)
     assert reconcile.reconcile_engine(engine.pk, cluster, now=timezone.now()) is False
     assert cluster.launched == [submission]
     deadline = time.monotonic() + 5

@@ -1,5 +1,6 @@
 """The tasks, called as a worker calls them, over the real Celery app and a Ray that is not there."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -42,20 +43,24 @@ def test_a_visit_to_an_engine_that_was_deleted_is_no_error() -> None:
     tasks.reconcile_engine(12345)
 
 
-def test_a_round_sends_a_visitor_to_each_engine_that_needs_one() -> None:
+def test_a_round_sends_a_visitor_to_each_engine_that_needs_one_and_two_while_someone_waits() -> None:
     states = [
         (State.STOPPED, Desired.STOPPED),
         (State.STOPPED, Desired.RUNNING),
         (State.READY, Desired.RUNNING),
         (State.FAILED, Desired.STOPPED),
+        (State.STARTING, Desired.RUNNING),
     ]
     engines = [make_engine(f"e{n}", state=state, desired_state=wish) for n, (state, wish) in enumerate(states)]
     with app.connection_for_read() as connection, connection.SimpleQueue("roundhouse") as queue:
         queue.clear()
         tasks.reconcile_all()
-        sent = [queue.get(timeout=5) for _ in range(3)]
+        sent = [queue.get(timeout=5) for _ in range(5)]
         for message in sent:
             message.ack()
-        assert {message.payload[0][0] for message in sent} == {engine.pk for engine in engines[1:]}
+        assert Counter(message.payload[0][0] for message in sent) == Counter(
+            [*(engine.pk for engine in engines[1:]), engines[-1].pk]
+        )
+        assert [message.payload[0][0] for message in sent if message.headers["eta"]] == [engines[-1].pk]
         assert all(message.headers["expires"] for message in sent)
         assert queue.qsize() == 0

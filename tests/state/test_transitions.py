@@ -1,15 +1,20 @@
 import threading
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
-from launcher import transitions
+from launcher import queries, transitions
 from launcher.models import Engine, EngineEvent
 from launcher.states import Desired, IllegalMoveError, State
-from tests.state.engines import make_engine
+from tests.state.engines import job_id, make_engine
 
 NOW = timezone.now()
+
+
+def claim(engine: Engine, *, base_url: str, api_key: str) -> bool:
+    return transitions.claim(engine, base_url=base_url, api_key=api_key, placement={}, beside=queries.claims())
 
 
 @pytest.mark.django_db
@@ -37,7 +42,7 @@ def test_a_stale_belief_loses_quietly() -> None:
 def test_a_belief_about_another_generation_is_stale_too() -> None:
     engine = make_engine(state=State.PENDING, desired_state=Desired.RUNNING)
     stale = Engine.objects.get()
-    assert transitions.claim(engine, base_url="http://127.0.0.1:20000/v1", api_key="k") is True
+    assert claim(engine, base_url="http://127.0.0.1:20000/v1", api_key="k") is True
     assert transitions.move(stale, State.STOPPED, reason="x", now=NOW) is False
     assert transitions.note(stale, phase="x") is False
 
@@ -54,21 +59,35 @@ def test_an_illegal_move_raises_and_changes_nothing() -> None:
 @pytest.mark.django_db
 def test_a_generation_is_claimed_once_and_only_if_wanted() -> None:
     engine = make_engine(state=State.PENDING)
-    assert transitions.claim(engine, base_url="http://127.0.0.1:20000/v1", api_key="k") is False
+    assert claim(engine, base_url="http://127.0.0.1:20000/v1", api_key="k") is False
     Engine.objects.update(desired_state=Desired.RUNNING)
     second = Engine.objects.get()
-    assert transitions.claim(engine, base_url="http://127.0.0.1:20000/v1", api_key="secret") is True
-    assert transitions.claim(second, base_url="http://127.0.0.1:20001/v1", api_key="other") is False
-    assert transitions.claim(engine, base_url="http://127.0.0.1:20002/v1", api_key="third") is False
+    assert claim(engine, base_url="http://127.0.0.1:20000/v1", api_key="secret") is True
+    assert claim(second, base_url="http://127.0.0.1:20001/v1", api_key="other") is False
+    assert claim(engine, base_url="http://127.0.0.1:20002/v1", api_key="third") is False
     row = Engine.objects.get()
     assert (row.generation, row.base_url, row.api_key) == (1, "http://127.0.0.1:20000/v1", "secret")
-    assert engine.submission_id == f"engine-{engine.pk}-1"
+    assert engine.submission_id == job_id(engine, 1)
+
+
+@pytest.mark.django_db
+def test_a_claim_beside_others_than_were_looked_at_is_refused() -> None:
+    first = make_engine("first", state=State.PENDING, desired_state=Desired.RUNNING)
+    second = make_engine("second", state=State.PENDING, desired_state=Desired.RUNNING)
+    placement = {"ranks": [["10.0.0.1"]], "size": 8, "local": 1}
+    beside = queries.claims()
+    told: dict[str, Any] = {"api_key": "k", "placement": placement, "beside": beside}
+    assert transitions.claim(first, base_url="http://10.0.0.1:20000/v1", **told) is True
+    assert transitions.claim(second, base_url="http://10.0.0.1:20001/v1", **told) is False
+    assert queries.claims() == [queries.Claim(first.submission_id, "http://10.0.0.1:20000/v1", {"10.0.0.1": 8})]
+    transitions.move(first, State.FAILED, reason="x", now=NOW)
+    assert [each.gpus for each in queries.claims()] == [{}]
 
 
 @pytest.mark.django_db
 def test_the_key_is_encrypted_at_rest() -> None:
     engine = make_engine(state=State.PENDING, desired_state=Desired.RUNNING)
-    transitions.claim(engine, base_url="http://127.0.0.1:20000/v1", api_key="secret-key")
+    claim(engine, base_url="http://127.0.0.1:20000/v1", api_key="secret-key")
     with connection.cursor() as cursor:
         cursor.execute("SELECT api_key FROM launcher_engine")
         (stored,) = cursor.fetchone()
@@ -90,8 +109,8 @@ def test_a_note_is_written_when_it_is_news() -> None:
     engine = make_engine(state=State.STARTING)
     assert transitions.note(engine, phase="loading") is True
     assert transitions.note(engine, phase="loading") is False
-    assert transitions.note(engine, phase="x" * 999) is True
-    assert Engine.objects.get().phase == "x" * 200
+    assert transitions.note(engine, phase="x" * 9999) is True
+    assert Engine.objects.get().phase == "x" * 1000
     assert not EngineEvent.objects.exists()
 
 

@@ -15,6 +15,7 @@ from openai import OpenAI
 from controlplane.asgi import application
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 from responses_api.models import ResponseRecord
+from tests.contract.answers import CheckedClient
 from tests.fakes.scripted_vllm import ScriptedVllm
 from tests.fakes.uvicorn_thread import UvicornThread
 
@@ -26,8 +27,9 @@ class Site:
 
     def __init__(self, engines: list[ScriptedVllm], **profile: Any) -> None:
         self.engines = engines
-        self.server = UvicornThread(application, lifespan="on")
-        self.profile = ConfigProfile.objects.create(**{"name": "tiny", **profile})
+        self.server = UvicornThread(application, lifespan="on", ws="websockets-sansio")
+        # Unless a test is about waiting, nobody waits for an engine that is away.
+        self.profile = ConfigProfile.objects.create(**{"name": "tiny", "hold_seconds": 0, **profile})
         for number, engine in enumerate(engines):
             self.profile.endpoints.add(register(engine, f"engine-{number}"))
         self.caller, self.key = ApiKey.issue(name="caller")
@@ -37,7 +39,7 @@ class Site:
     def another(cls, site: "Site") -> Iterator["Site"]:
         """A second gateway over the same rows and engines, as another web process would be."""
         other = copy(site)
-        other.server = UvicornThread(application, lifespan="on")
+        other.server = UvicornThread(application, lifespan="on", ws="websockets-sansio")
         with other.server:
             yield other
             other.server.stop()
@@ -68,12 +70,12 @@ class Site:
 
     @contextmanager
     def client(self, **headers: str) -> Iterator[httpx.Client]:
-        """A plain HTTP client with the caller's key, and a cookie jar of its own."""
+        """An HTTP client with the caller's key and a cookie jar of its own, that checks what it is answered."""
         base = {
             "authorization": f"Bearer {self.key}",
             **{name.replace("_", "-"): text for name, text in headers.items()},
         }
-        with httpx.Client(base_url=self.url, headers=base, timeout=30, verify=NO_TLS) as client:
+        with CheckedClient(base_url=self.url, headers=base, timeout=90, verify=NO_TLS) as client:
             yield client
 
     @contextmanager
@@ -110,7 +112,7 @@ def running(engines: int = 1, *, max_model_len: int = 2048, **profile: Any) -> I
         yield site
 
 
-def until(true: Callable[[], Any], *, seconds: float = 5) -> Any:
+def until(true: Callable[[], Any], *, seconds: float = 30) -> Any:
     """Return what the function returns as soon as that is true; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := true()):

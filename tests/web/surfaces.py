@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 from launcher.models import Engine
 from launcher.states import Desired, State
+from responses_api.ledger import usage
 from responses_api.models import ResponseRecord
 
 JSON = "application/json"
@@ -74,7 +76,10 @@ def record(*, ago: timedelta = timedelta(minutes=1), at: datetime | None = None,
         "duration_ms": 120,
         "created_at": at or timezone.now() - ago,
     }
-    return ResponseRecord.objects.create(**{**values, **fields})
+    found = ResponseRecord.objects.create(**{**values, **fields})
+    with connection.cursor() as cursor:
+        usage.count(cursor, [found])
+    return found
 
 
 def text(answer: Any) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,7 +15,7 @@ from django.utils import timezone
 from endpoints.models import ApiKey, ConfigProfile
 from launcher.models import EngineEvent
 from launcher.states import State
-from responses_api.models import ResponseRecord, Session, SessionMove
+from responses_api.models import ResponseRecord, Session, SessionMove, StoredResponse
 from tests.web.surfaces import (
     make_endpoint,
     make_engine,
@@ -46,6 +47,9 @@ def everything() -> dict[str, int]:
     )
     SessionMove.objects.create(session=session, old_endpoint="a", new_endpoint="b", reason="a is dead", at=now)
     row = record(session=session, empty_cause="context_overflow", detail="too long")
+    kept = StoredResponse.objects.create(
+        response_id="resp_1", caller_id=key.pk, status="completed", created_at=now, body=b"secret", input=b"secret"
+    )
     event = EngineEvent.objects.create(engine=engine, old="stopped", new="pending", reason="It is wanted.")
     return {
         "endpoints_endpoint": endpoint.pk,
@@ -55,12 +59,18 @@ def everything() -> dict[str, int]:
         "launcher_engineevent": event.pk,
         "responses_api_session": session.pk,
         "responses_api_responserecord": row.pk,
+        "responses_api_storedresponse": kept.pk,
         "auth_user": User.objects.get().pk,
     }
 
 
 EDITED = ["endpoints_endpoint", "endpoints_configprofile", "endpoints_apikey", "launcher_engine", "auth_user"]
-SHOWN = ["launcher_engineevent", "responses_api_session", "responses_api_responserecord"]
+SHOWN = [
+    "launcher_engineevent",
+    "responses_api_session",
+    "responses_api_responserecord",
+    "responses_api_storedresponse",
+]
 
 
 @pytest.mark.parametrize("model", [*EDITED, *SHOWN])
@@ -91,7 +101,29 @@ def test_history_is_never_edited(root: Client, model: str) -> None:
     assert root.post(reverse(f"admin:{model}_change", args=[pk]), {"reason": "x"}).status_code == 403
 
 
-@pytest.mark.parametrize("model", ["responses_api_session", "responses_api_responserecord"])
+def test_the_ledger_names_the_model_the_endpoint_and_how_long_it_took(root: Client) -> None:
+    row = record(profile_name="judge", endpoint_name="gpu-7", duration_ms=1_500)
+    pages = (
+        reverse("admin:responses_api_responserecord_changelist"),
+        reverse("admin:responses_api_responserecord_change", args=[row.pk]),
+    )
+    for page in pages:
+        shown = " ".join(re.sub("<[^>]+>", " ", text(root.get(page)).split('id="content"', 1)[1]).split())
+        for part in ("Model", "judge", "gpu-7", "1.5 s"):
+            assert part in shown, page
+
+
+def test_what_was_said_in_a_stored_response_is_not_shown(root: Client) -> None:
+    page = root.get(
+        reverse("admin:responses_api_storedresponse_change", args=[everything()["responses_api_storedresponse"]])
+    )
+    assert "resp_1" in text(page)
+    assert "secret" not in text(page)
+
+
+@pytest.mark.parametrize(
+    "model", ["responses_api_session", "responses_api_responserecord", "responses_api_storedresponse"]
+)
 def test_a_long_history_is_never_counted(root: Client, model: str) -> None:
     everything()
     with CaptureQueriesContext(
@@ -118,6 +150,32 @@ def test_a_user_is_added_with_the_admins_own_forms(root: Client) -> None:
     form = {"username": "ada", "password1": "correct-horse-42", "password2": "correct-horse-42"}
     assert root.post(reverse("admin:auth_user_add"), {**form, "usable_password": "true"}).status_code == 302
     assert User.objects.get(username="ada").check_password("correct-horse-42")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("launcher/engine", "make one from a preset"),
+        ("launcher/engineevent", "press Start"),
+        ("endpoints/endpoint", "register a server that runs already"),
+        ("endpoints/configprofile", "what clients send as model"),
+        ("endpoints/apikey", "needs a key"),
+        ("responses_api/responserecord", "leaves a row here"),
+        ("responses_api/session", "keeps it on one engine"),
+        ("responses_api/storedresponse", "store: false"),
+        ("endpoints/apikey", 'href="/admin/endpoints/apikey/add/"'),
+        ("responses_api/session/?q=nothing", "Nothing matches"),
+        ("launcher/engine/?state__exact=ready", "Nothing matches"),
+    ],
+)
+def test_an_empty_list_says_how_a_row_comes_about(root: Client, path: str, said: str) -> None:
+    shown = text(root.get(f"/admin/{path}" if "?" in path else f"/admin/{path}/"))
+    assert said in shown.split('id="content"', 1)[1]
+
+
+def test_a_row_is_called_by_its_own_name(root: Client) -> None:
+    shown = text(root.get(reverse("admin:endpoints_configprofile_change", args=[make_profile("gpt-oss-20b").pk])))
+    assert "Gpt-oss" not in shown
 
 
 # The overview and the navigation
@@ -150,6 +208,34 @@ def test_the_overview_shows_what_runs_what_does_not_and_why(root: Client) -> Non
         assert part in shown
     assert re.findall(r"<b>(.*?)</b>", shown) == ["3", "1"]
     assert shown.index(">bad<") < shown.index(">slow<") < shown.index(">good<")
+
+
+@pytest.mark.parametrize(
+    ("fields", "traffic", "why"),
+    [
+        ({}, "on", "-"),
+        ({"enabled": False, "health": "unhealthy"}, "off", "-"),
+        ({"paused": True}, "paused", "-"),
+        ({"draining": True}, "draining", "-"),
+        (
+            {"circuit_cause": "stalled", "circuit_reason": "3 answers stalled.", "health": "healthy"},
+            "circuit open",
+            "3 answers stalled.",
+        ),
+        (
+            {"health": "unhealthy", "health_reason": "GET /health answers HTTP 500."},
+            "on",
+            "GET /health answers HTTP 500. See that its server runs, and that the base URL and the key are right.",
+        ),
+    ],
+)
+def test_the_overview_says_what_an_endpoint_gets_and_why(
+    root: Client, fields: dict[str, Any], traffic: str, why: str
+) -> None:
+    make_endpoint(**fields)
+    row = text(root.get("/admin/")).split("http://gpu-1:8000/v1", 1)[1].split("</tr>", 1)[0]
+    cells = [" ".join(re.sub("<[^>]+>", " ", cell).split()) for cell in row.split("</td>")]
+    assert cells[2:4] == [traffic, why]
 
 
 def test_the_overview_and_navigation_show_what_one_may_see() -> None:

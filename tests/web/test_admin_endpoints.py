@@ -15,15 +15,26 @@ from tests.web.surfaces import errors, make_endpoint, make_engine, make_profile,
 
 pytestmark = pytest.mark.django_db
 
-ENDPOINT = {"name": "gpu-1", "base_url": "http://gpu-1:8000/v1", "enabled": "on"}
+ENDPOINT = {"name": "gpu-1", "base_url": "http://gpu-1:8000/v1", "enabled": "on", "max_queued": "1000", "weight": "1"}
 PROFILE = {
     "name": "tiny",
     "enabled": "on",
     "context_overflow": "empty",
+    "balancing": "round_robin",
     "chat_template_kwargs": "{}",
     "extra_body": "{}",
     "sampling_overrides": "{}",
+    "default_headers": "{}",
     "request_timeout_seconds": "60",
+    "connect_timeout_seconds": "10",
+    "hold_seconds": "30",
+    "max_attempts": "3",
+    "think_start_tag": "<think>",
+    "think_end_tag": "</think>",
+    "reasoning_shown_as": "summary",
+    "unrunnable_tools": "adapt",
+    "uses_interleaved_reasoning": "on",
+    "sequential_reasoning_allowed": "on",
 }
 
 
@@ -120,7 +131,7 @@ def test_an_engines_endpoint_shows_its_owner_and_takes_no_address(root: Client) 
     assert reverse("admin:launcher_engine_change", args=[engine.pk]) in shown
     assert 'name="base_url"' not in shown
     assert 'name="new_key"' not in shown
-    root.post(page, {"base_url": "http://evil/v1", "new_key": "x", "enabled": "on", "draining": "on"})
+    root.post(page, {**ENDPOINT, "base_url": "http://evil/v1", "new_key": "x", "draining": "on"})
     endpoint.refresh_from_db()
     assert (endpoint.base_url, endpoint.api_key, endpoint.draining) == ("http://tiny:8000/v1", "sk-engine", True)
     assert root.post(reverse("admin:endpoints_endpoint_delete", args=[endpoint.pk]), {"post": "yes"}).status_code == 403
@@ -191,6 +202,11 @@ def test_bad_json_is_refused_with_its_place(root: Client, given: str, said: str)
 def test_blank_json_is_an_empty_object(root: Client) -> None:
     assert root.post(reverse("admin:endpoints_configprofile_add"), {**PROFILE, "extra_body": " "}).status_code == 302
     assert ConfigProfile.objects.get().extra_body == {}
+
+
+def test_settings_that_contradict_each_other_are_refused_where_they_stand(root: Client) -> None:
+    answer = root.post(reverse("admin:endpoints_configprofile_add"), {**PROFILE, "render_chat_template": "on"})
+    assert "completions API" in errors(answer)["render_chat_template"][0]
 
 
 def test_json_is_shown_indented(root: Client) -> None:

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from endpoints.models import Endpoint
+from launcher import queries
 from launcher.advice import NEXT_STEP, next_step
 from launcher.models import Engine, EngineEvent
 from launcher.states import Desired, State
@@ -210,7 +211,7 @@ def test_the_page_shows_state_cause_log_events_and_endpoint(root: Client) -> Non
         "The process ended with code 1.",
         "RuntimeError: &lt;boom&gt;",
         "http://127.0.0.1:4321/v1",
-        f"engine-{engine.pk}-2",
+        engine.submission_id,
         "2 of 5",
         "press Start to try again",
         reverse("admin:endpoints_endpoint_change", args=[endpoint.pk]),
@@ -222,13 +223,23 @@ def test_the_page_shows_state_cause_log_events_and_endpoint(root: Client) -> Non
 
 
 def test_state_and_name_are_not_written_by_the_form(root: Client) -> None:
-    engine = put_in_state(make_engine(), State.READY, generation=3)
+    engine = make_engine()
+    launched = queries.digests(engine)
+    put_in_state(engine, State.READY, generation=3, base_url="http://127.0.0.1:20001/v1", launched=launched)
     answer = root.post(
         page(engine),
-        {**FORM, "name": "other", "debug": "on", "state": "stopped", "desired_state": "stopped", "generation": "9"},
+        {
+            **FORM,
+            "device": "auto",
+            "name": "other",
+            "debug": "on",
+            "state": "stopped",
+            "desired_state": "stopped",
+            "generation": "9",
+        },
         follow=True,
     )
-    assert "takes effect at its next start" in text(answer)
+    assert "Engine tiny is ready: Restart applies debug." in text(answer)
     row = Engine.objects.get()
     assert (row.name, row.state, row.desired_state, row.generation) == ("tiny", State.READY, Desired.RUNNING, 3)
     assert row.debug is True
@@ -249,7 +260,7 @@ def test_a_running_engine_is_not_deleted_and_the_page_says_why(root: Client) -> 
     url = reverse("admin:launcher_engine_delete", args=[engine.pk])
     for answer in (root.get(url, follow=True), root.post(url, {"post": "yes"}, follow=True)):
         assert answer.redirect_chain == [(page(engine), 302)]
-        assert "Press Stop, wait until it is stopped, then delete it." in text(answer)
+        assert "Press Stop, wait until it is stopped, then delete it;" in text(answer)
     assert Engine.objects.exists()
 
 

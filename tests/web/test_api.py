@@ -293,3 +293,31 @@ def test_a_digest_cannot_be_given(api: Client) -> None:
     answer = api.post(KEYS, {"name": "mine", "digest": "0" * 64, "key": "rh-mine"}, content_type=JSON)
     assert answer.status_code == 400
     assert answer.json().keys() == {"digest", "key"}
+
+
+def test_settings_that_contradict_each_other_are_field_errors(api: Client) -> None:
+    make_profile(use_completions_api=True)
+    answer = api.patch(f"{PROFILES}tiny/", {"is_responses_native": True}, content_type=JSON)
+    assert answer.status_code == 400
+    assert answer.json().keys() == {"use_completions_api"}
+    both = {"is_responses_native": True, "use_completions_api": False}
+    assert api.patch(f"{PROFILES}tiny/", both, content_type=JSON).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("default_headers", {"Authorization": "Bearer x"}),
+        ("default_headers", {"a b": "c"}),
+        ("default_headers", {"X-Team": "line\nbreak"}),
+        ("default_headers", {"X-Team": 7}),
+        ("audio_root", "clips"),
+        ("audio_root", "/srv/../etc"),
+        ("audio_root", "/"),
+        ("think_start_tag", " "),
+    ],
+)
+def test_a_profiles_settings_are_checked(api: Client, name: str, value: object) -> None:
+    answer = api.post(PROFILES, {"name": "tiny", name: value}, content_type=JSON)
+    assert answer.status_code == 400
+    assert answer.json().keys() == {name}

@@ -61,7 +61,7 @@ def test_the_body_of_an_engine_says_what_is_wanted_and_what_is(api: Client) -> N
         "CUDA out of memory",
     )
     assert (shown["failures"], shown["generation"], shown["log_tail"]) == (2, 3, "boom")
-    assert shown["submission_id"] == f"engine-{engine.pk}-3"
+    assert shown["submission_id"] == engine.submission_id
     assert shown["endpoint"] == "tiny"
     assert "sk-engine" not in answer.content.decode()
     assert "api_key" not in shown

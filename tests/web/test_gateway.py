@@ -52,7 +52,7 @@ def test_the_answer_is_in_the_ledger_before_it_leaves(site: Site) -> None:
     assert (session.key, session.caller, session.profile) == ("mine", site.caller, site.profile)
     assert row.session == session
     assert (session.requests, session.input_tokens, session.output_tokens) == (1, 2, 4)
-    assert session.last_seen_at == row.created_at
+    assert session.last_seen_at >= row.created_at
 
 
 def test_answers_name_their_request_session_and_endpoint(site: Site) -> None:
@@ -177,6 +177,7 @@ def test_a_prompt_that_does_not_fit_is_an_empty_answer_with_its_numbers(site: Si
     assert body["usage"] is None
     row = record(response)
     assert (row.status, row.empty_cause, row.input_tokens) == ("incomplete", "context_overflow", 3000)
+    assert (row.context_limit, row.asked_tokens, row.shortage) == (2048, None, "needs 3,000 of 2,048 tokens")
     assert "maximum context length is 2048" in row.detail
     assert Session.objects.get().empties == 1
     with site.client() as client:
@@ -184,6 +185,22 @@ def test_a_prompt_that_does_not_fit_is_an_empty_answer_with_its_numbers(site: Si
         chat = client.post("/chat/completions", json={"model": "tiny", "messages": messages})
     assert chat.json()["choices"][0]["message"]["content"] is None
     assert record(chat).empty_cause == "context_overflow"
+
+
+def test_a_prompt_that_fills_the_context_does_not_fit_and_no_tokens_asked_for_are_a_mistake(site: Site) -> None:
+    messages = [{"role": "user", "content": "word " * 2048}]
+    response = site.ask(messages)
+    assert (response.json()["status"], record(response).empty_cause) == ("incomplete", "context_overflow")
+    with site.client() as client:
+        for path, given in (
+            ("/chat/completions", {"messages": messages}),
+            ("/messages", {"messages": messages, "max_tokens": 9}),
+            ("/completions", {"prompt": "word " * 2048}),
+        ):
+            full = client.post(path, json={"model": "tiny", **given})
+            assert (full.status_code, record(full).empty_cause) == (200, "context_overflow"), path
+        none = client.post("/chat/completions", json={"model": "tiny", "messages": messages, "max_tokens": 0})
+    assert (none.status_code, none.json()["error"]["code"]) == (400, "engine_refused")
 
 
 def test_a_profile_may_ask_for_the_overflow_as_an_error() -> None:
@@ -199,3 +216,4 @@ def test_a_profile_may_ask_for_the_overflow_as_an_error() -> None:
     assert "max_tokens=9000 cannot be greater than max_model_len=2048" in error["message"]
     row = ResponseRecord.objects.get()
     assert (row.status, row.error_code, row.empty_cause) == ("failed", "context_length_exceeded", "")
+    assert (row.input_tokens, row.asked_tokens, row.context_limit) == (None, 9000, 2048)

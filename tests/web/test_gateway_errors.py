@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from endpoints.models import ApiKey, ConfigProfile
-from responses_api.consumers import MAX_BODY_BYTES
+from responses_api.consumers.base import MAX_BODY_BYTES
 from responses_api.models import ResponseRecord, Session
 from tests.fakes.scripted_vllm import Step
 from tests.web.gateway_server import Site, running
@@ -89,10 +89,10 @@ def test_a_key_is_asked_for(headers: dict[str, str], status: int, code: str | No
         (
             "POST",
             "/responses",
-            {"model": "tiny", "input": "hi", "stream": True, "background": True},
+            {"model": "tiny", "input": "hi", "stream": True, "prompt": {"id": "p"}},
             400,
             "unsupported_parameter",
-            "background",
+            "prompt",
         ),
         (
             "POST",
@@ -120,9 +120,54 @@ def test_a_wrong_request_is_refused_by_name(
     if code == "model_not_found":
         assert "The models are: tiny." in error["message"]
     if status == 405:
-        assert response.headers["allow"] in {"POST", "GET"}
+        assert response.headers["allow"] in {"POST", "GET, HEAD"}
     assert not ResponseRecord.objects.exists()
     assert not site.engine.requests
+
+
+def test_head_is_get_without_the_body(site: Site) -> None:
+    with site.client() as client:
+        answer = client.post("/responses", json={"model": "tiny", "input": "hi"})
+        for path in (
+            "/models",
+            "/models/tiny",
+            "/models/tiny/",
+            f"/responses/{answer.json()['id']}",
+            "/responses/none",
+        ):
+            asked, full = client.head(path), client.get(path)
+            assert (asked.status_code, asked.content) == (full.status_code, b"")
+            assert asked.headers["content-length"] == full.headers["content-length"]
+        assert client.get("/responses/none").status_code == 404
+        assert client.head(site.server.origin + "/livez").status_code == 200
+
+
+def test_what_can_just_be_read_and_not_be_passed_on_is_refused(site: Site) -> None:
+    body = b'{"model": "tiny", "input": "hi", "chat_template_kwargs": {"a": %b}}'
+    with site.client() as client:
+        answers = [
+            client.post("/responses", content=body % (b"[" * depth + b"]" * depth)) for depth in range(950, 1000)
+        ]
+    assert {(one.status_code, one.json().get("error") and error_of(one)["code"]) for one in answers} <= {
+        (200, None),
+        (400, "invalid_json"),
+    }
+
+
+def test_an_unknown_path_of_anthropics_api_is_refused_in_its_words(site: Site) -> None:
+    with site.client() as client:
+        refused = client.post("/messages/batches", json={})
+    assert (refused.status_code, refused.json()["error"]["type"]) == (404, "not_found_error")
+
+
+def test_a_body_that_is_compressed_is_refused(site: Site) -> None:
+    body = {"model": "tiny", "input": "hi"}
+    with site.client() as client:
+        for path in ("/responses", "/messages", "/conversations"):
+            refused = client.post(path, json=body, headers={"content-encoding": "gzip"})
+            assert (refused.status_code, refused.headers["accept-encoding"]) == (415, "identity")
+            assert "'gzip'" in refused.json()["error"]["message"]
+        assert client.post("/responses", json=body, headers={"content-encoding": "identity"}).status_code == 200
 
 
 def test_what_cannot_be_converted_has_a_session_and_a_row(site: Site) -> None:
@@ -162,7 +207,12 @@ BROKEN = ("upstream_error", "upstream_error")
             REFUSED,
             "top_k must be -1",
         ),
-        (Step(status=404, body={"detail": "Not Found"}), 404, REFUSED, "Not Found"),
+        (
+            Step(status=404, body={"detail": "Not Found"}),
+            404,
+            ("invalid_request_error", "not_served"),
+            "does not serve /v1/",
+        ),
         (Step(status=422, body="<html>"), 422, REFUSED, "HTTP status 422"),
         (Step(status=429, body={"message": "slow down"}), 429, ("rate_limit_error", "engine_refused"), "slow down"),
         (Step(status=400, body={"error": {"message": "x: max_tokens, context length"}}), 400, REFUSED, "x: max_tokens"),
@@ -236,7 +286,7 @@ def test_a_bug_is_a_500_with_a_request_id_and_the_traceback_stays_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     # Every way in refuses such a value; written past them, it stands for whatever nobody has thought of.
-    with running(chat_template_kwargs=["no object"]) as site, caplog.at_level(logging.ERROR, logger="responses_api"):
+    with running(default_headers=["no object"]) as site, caplog.at_level(logging.ERROR, logger="responses_api"):
         response = site.ask(headers={"x-request-id": "req-77"})
     error = error_of(response)
     assert (response.status_code, error["code"], error["type"]) == (500, "server_error", "server_error")

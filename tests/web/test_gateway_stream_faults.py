@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from django.test import override_settings
 
 from responses_api.models import ResponseRecord, Session, SessionMove
 from tests.fakes.scripted_vllm import Step
@@ -46,6 +47,9 @@ FAULTS = [
     (Step(events=[TEXT, "data: <html>\n\n"]), "upstream_error", "not a chat completion"),
     (Step(events=[TEXT, {"error": {"message": "CUDA error"}}, "data: [DONE]\n\n"]), "upstream_error", "CUDA error"),
     (Step(events=["data: [DONE]\n\n"]), "upstream_error", "no choices"),
+    (Step(events=[TEXT, 'data: {"choices": [{"ind']), "upstream_error", "in the middle"),
+    (Step(events=[TEXT, 'data: {"choices": [{"ind\n\n']), "upstream_error", "not a chat completion"),
+    (Step(events=[TEXT, "data: [DONE]"]), "upstream_error", "in the middle"),
     (Step(events=["<html></html>"]), "upstream_error", "in the middle"),
     (Step(stall=True), "engine_timeout", "did not end its answer in time"),
 ]
@@ -90,6 +94,21 @@ def test_an_answer_that_was_whole_when_the_connection_broke_is_completed(site: S
     site.engine.script.append(Step(events=[TEXT, finish]))
     assert ask(site).last["status"] == "completed"
     assert ResponseRecord.objects.get().status == "completed"
+
+
+def test_an_engine_that_ends_twice_or_talks_on_is_heard_to_its_first_end(site: Site) -> None:
+    finish = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    site.engine.script.append(Step(events=[TEXT, finish, finish, "data: [DONE]\n\n", TEXT, "data: [DONE]\n\n"]))
+    streamed = ask(site)
+    assert (streamed.last["status"], streamed.deltas) == ("completed", ["kept"])
+
+
+def test_a_long_silence_is_filled_and_a_longer_one_ends_the_stream() -> None:
+    with override_settings(HEARTBEAT_SECONDS=0.2, STALL_SECONDS=1), running() as site:
+        site.engine.script.append(Step(stall=True))
+        streamed = ask(site)
+    assert [event["type"] for event in streamed.events].count("response.in_progress") > 2
+    assert streamed.last["error"]["message"] == "The engine sent nothing for 1 seconds."
 
 
 @pytest.mark.parametrize(

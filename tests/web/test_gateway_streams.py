@@ -10,14 +10,15 @@ from django.db.utils import OperationalError
 from openai import AsyncOpenAI
 from openai.types.responses import Response
 
-from responses_api.convert.exchange import ResponsesExchange
+from responses_api.convert.responses_exchange import ResponsesExchange
 from responses_api.gateway import Gateway
 from responses_api.ledger import Ledger, Row
-from responses_api.ledger.writer import Job, Writer, commit
+from responses_api.ledger.batch import Job, commit
+from responses_api.ledger.writer import Writer
 from responses_api.models import ResponseRecord, Session
 from responses_api.trace import Arrival
+from tests.contract.life import check_stream, read_events
 from tests.fakes.scripted_vllm import Step
-from tests.pure.streams import events_of, obey
 from tests.web.gateway_server import Site, record, running
 from tests.web.streams import ask, ask_chat
 
@@ -142,15 +143,17 @@ class Gathered:
 async def read(site: Site, ledger: Ledger | None = None) -> list[dict[str, Any]]:
     """Return the events of a gateway with a faster heart, called as its consumer calls it."""
     gateway = Gateway(cookie_secret=b"secret", secure_cookies=False, heartbeat_seconds=0.05)
-    gateway.ledger = ledger or gateway.ledger
+    pins = gateway.ledger
+    gateway.ledger = ledger or pins
     body = b'{"model": "tiny", "input": "hi", "stream": true}'
     outlet = Gathered()
     arrival = Arrival({"authorization": f"Bearer {site.key}"}, body, "req_1")
     assert await gateway.answer(ResponsesExchange, arrival, outlet) is None
     await gateway.close()
+    await pins.close()
     assert outlet.ended
-    events = events_of(outlet.sent)
-    obey(events)
+    events = read_events(outlet.sent)
+    check_stream(events)
     return events
 
 
@@ -195,7 +198,7 @@ def test_chat_completions_are_streamed_through(site: Site) -> None:
     ]
     assert {chunk["model"] for chunk in chunks} == {"tiny"}
     row = ResponseRecord.objects.get(response_id=chunks[0]["id"])
-    assert (row.api, row.status, row.output_tokens) == ("chat", "completed", 3)
+    assert (row.api, row.status, row.output_tokens) == ("chat", "completed", 4)
     assert ask_chat(site, stream_options={"include_usage": True})[-1]["usage"]["prompt_tokens"] == 2
 
 
@@ -206,10 +209,20 @@ def test_openais_client_streams_chat_completions(site: Site) -> None:
         )
         text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
         assert text == "echo: hello"
-        site.engine.script.append(Step(events=[{"error": {"message": "CUDA error"}}]))
-        broken = client.chat.completions.create(model="tiny", messages=[], stream=True)
+        begun = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": "I"}}]}
+        site.engine.script.append(Step(events=[begun, {"error": {"message": "CUDA error"}}]))
+        broken = client.chat.completions.create(
+            model="tiny", messages=[{"role": "user", "content": "hello"}], stream=True
+        )
         with pytest.raises(openai.APIError, match="CUDA error"):
             list(broken)
+
+
+def test_a_stream_that_begins_with_an_error_is_an_error(site: Site) -> None:
+    site.engine.script.append(Step(events=[{"error": {"message": "no such adapter", "code": 404}}]))
+    with site.client() as client:
+        refused = client.post("/responses", json={"model": "tiny", "input": "hi", "stream": True})
+    assert (refused.status_code, refused.json()["error"]["message"]) == (404, "no such adapter")
 
 
 def test_streamed_and_whole_answers_are_the_same(site: Site) -> None:

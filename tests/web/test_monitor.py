@@ -94,6 +94,11 @@ def test_counts_rates_causes_engines_and_advice(staff: Client) -> None:
     assert ADVICE[Cause.REFUSAL] not in shown
 
 
+def test_how_much_did_not_fit_is_shown_with_the_case(staff: Client) -> None:
+    record(empty_cause="context_overflow", input_tokens=2300, asked_tokens=10, context_limit=2048, detail="too long")
+    assert "needs 2,310 of 2,048 tokens" in text(staff.get(PAGE, {"cause": "context_overflow"}))
+
+
 def test_a_request_that_failed_by_being_empty_is_an_empty_answer(staff: Client) -> None:
     record(empty_cause="context_overflow", status="failed", http_status=400)
     assert tiles(staff.get(PAGE)) == ["1", "1", "100 %", "0"]

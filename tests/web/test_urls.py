@@ -51,7 +51,8 @@ def test_what_does_not_exist_is_a_404_for_operators_and_a_401_for_others(client:
 
 
 def test_the_root_lists_the_resources() -> None:
-    assert control_client().get("/api/v1/").json().keys() == {"engines", "endpoints", "profiles", "api-keys"}
+    names = {"engines", "presets", "cluster", "endpoints", "profiles", "api-keys", "usage"}
+    assert control_client().get("/api/v1/").json().keys() == names
 
 
 def test_the_bare_address_leads_to_the_admin(client: Client) -> None:

@@ -1,0 +1,83 @@
+"""The logs of attempts: whole, searched, followed, and which attempt failed of what."""
+
+import pytest
+
+from launcher import logs, places, services
+from launcher.models import Engine
+from launcher.states import State
+from tests.fakes.cluster import FakeCluster
+from tests.state.engines import drive, ready, wanted
+from tests.state.engines import make_engine as make
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_every_attempt_is_listed_with_its_first_cause(cluster: FakeCluster) -> None:
+    engine = wanted(make(env={"FAKE_LOG": "RuntimeError: first\\nRuntimeError: then", "FAKE_EXIT": "1"}))
+    engine = drive(engine, cluster, until=State.FAILED)
+    services.stop(engine, by="test")
+    drive(engine, cluster, until=State.STOPPED)
+    Engine.objects.update(vllm_serve_env_vars={"VLLM_RAY_DP_PACK_STRATEGY": "strict"})
+    services.start(Engine.objects.get(), by="test")
+    engine = drive(engine, cluster, until=State.READY)
+    second, first = logs.attempts(engine)
+    assert (first.attempt, first.outcome) == (1, "failed")
+    assert first.cause == "The process ended with exit code 1. RuntimeError: first"
+    assert first.started_at is not None
+    assert first.ended_at is not None
+    assert first.ended_at >= first.started_at
+    assert first.log_bytes == places.of_this_host().log("tiny", 1).stat().st_size
+    assert (second.attempt, second.outcome, second.cause, second.ended_at) == (2, "ready", "", None)
+    assert "RuntimeError: then" in logs.reader(engine, 1, cluster).read()
+
+
+def test_a_running_log_is_read_without_its_secrets(cluster: FakeCluster) -> None:
+    engine = ready(cluster, env={"FAKE_LOG": "one\\nTwo"})
+    reader = logs.reader(engine, 1, cluster)
+    assert reader.read() == "started with key [redacted]\none\nTwo\n"
+    assert logs.matching(reader.read(), "TWO") == "Two\n"
+    assert reader.running()
+    cluster.silent = True
+    assert reader.running()  # nobody knows better
+    cluster.silent = False
+    services.stop(engine, by="test")
+    drive(engine, cluster, until=State.STOPPED)
+    assert not reader.running()
+    assert logs.reader(Engine.objects.get(), 1, cluster).read() == "started with key [redacted]\none\nTwo\n"
+
+
+def test_a_log_is_read_on_where_the_cluster_forgets_it(cluster: FakeCluster) -> None:
+    engine = ready(cluster, env={"FAKE_LOG": "one\\ntwo"})
+    cursor = logs.Cursor(logs.reader(engine, 1, cluster))
+    assert cursor.more(last=False) == "started with key [redacted]\none\ntwo\n"
+    assert cursor.more(last=False) == ""
+    (job,) = cluster.jobs_by_id.values()
+    with job.log.open("a") as file:
+        file.write(f"three {engine.api_key}\nfour")
+    assert cursor.more(last=False) == "three [redacted]\n"
+    services.stop(engine, by="test")
+    drive(engine, cluster, until=State.STOPPED)
+    cluster.jobs_by_id.clear()
+    assert cursor.more(last=True) == "four"
+    assert cursor.more(last=True) == ""
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "new"),
+    [
+        ("", "a\n", "a\n"),
+        ("a\n", "a\nb\n", "b\n"),
+        ("a\nb\n", "a\nb\n", ""),
+        ("x" * 300 + "\nend\n", "x" * 450 + "\nend\nmore\n", "more\n"),
+        ("gone", "all is new", "all is new"),
+    ],
+)
+def test_what_stands_behind_a_piece(before: str, now: str, new: str) -> None:
+    assert logs.added(before, now) == new
+
+
+async def test_a_log_is_followed_to_its_end() -> None:
+    parts = iter(["a\nb\n", "c\n", "", "", "d", ""])
+    states = iter([True, True, False])
+    found = [each async for each in logs.follow(lambda _last: next(parts), lambda: next(states), "", seconds=0)]
+    assert found == ["a\nb\n", "c\n", "d"]

@@ -1,0 +1,113 @@
+"""Edits of a running engine, restarts that apply them one engine after the other, and deletion that stops first."""
+
+import pytest
+from django.utils import timezone
+
+from endpoints.models import ConfigProfile, Endpoint
+from launcher import processes, queries, reconcile, services
+from launcher.models import Engine
+from launcher.states import Desired, State
+from tests.fakes.cluster import FakeCluster
+from tests.state.engines import VARIABLE, drive, history, make_engine, mark, ready, visit, wanted
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_an_edit_of_a_running_engine_is_named_and_applied_by_a_restart(cluster: FakeCluster) -> None:
+    engine = ready(cluster)
+    profile = ConfigProfile.objects.create(name="judge")
+    assert queries.changed_since_launch(engine) == []
+    engine.profiles.add(profile)
+    engine.vllm_serve_kwargs |= {"max_model_len": 1024}
+    engine.max_restarts = 1  # no launch reads it
+    engine.save()
+    assert queries.changed_since_launch(Engine.objects.get()) == ["vllm_serve_kwargs", "profiles"]
+    assert visit(engine, cluster).generation == 1
+
+    assert services.restart(engine, by="test") is True
+    assert services.restart(engine, by="test") is False
+    assert Engine.objects.get().restart_asked
+    engine = drive(engine, cluster, until=lambda row: row.generation == 2 and row.state == State.READY)
+    assert history(engine)[3:] == ["stopping", "stopped", "pending", "starting", "ready"]
+    assert engine.events.get(new=State.STOPPING).reason == "A restart was asked for."
+    assert queries.changed_since_launch(engine) == []
+    assert "--max-model-len=1024" in cluster.specs[engine.submission_id].argv
+    assert not engine.restart_asked
+    assert engine.settled
+    assert visit(engine, cluster).generation == 2
+
+
+def test_a_restart_of_an_engine_that_does_not_run_starts_it(cluster: FakeCluster) -> None:
+    engine = make_engine()
+    assert services.restart(engine, by="test") is True
+    assert engine.desired_state == Desired.RUNNING
+    failed = make_engine("failed", state=State.FAILED, desired_state=Desired.RUNNING, failures=3)
+    assert services.restart(failed, by="test") is True
+    assert failed.failures == 0
+    waiting = make_engine("waiting", state=State.PENDING, desired_state=Desired.RUNNING)
+    assert services.restart(waiting, by="test") is False
+
+
+def test_a_restart_with_settings_that_cannot_be_launched_is_refused(cluster: FakeCluster) -> None:
+    engine = ready(cluster)
+    engine.vllm_serve_kwargs = {"port": 1}
+    with pytest.raises(services.EngineConfigError):
+        services.restart(engine, by="test")
+    assert not Engine.objects.get().restart_asked
+
+
+def test_engines_of_one_profile_restart_one_after_the_other(cluster: FakeCluster) -> None:
+    profile = ConfigProfile.objects.create(name="policy")
+    engines = [wanted(make_engine(name)) for name in ("first", "second", "third")]
+    for engine in engines:
+        engine.profiles.add(profile)
+    apart = ready(cluster, name="apart")
+    for engine in engines:
+        drive(engine, cluster, until=State.READY)
+    for engine in (*engines, apart):
+        services.restart(Engine.objects.get(pk=engine.pk), by="test")
+    assert visit(apart, cluster).state == State.STOPPING
+    assert visit(engines[1], cluster).phase == "its restart waits for that of first"
+
+    least, rounds = 3, 0
+    while Engine.objects.filter(profiles=profile, generation=2, state=State.READY).count() < 3:
+        for engine in engines:
+            visit(engine, cluster)
+        least = min(least, Endpoint.objects.filter(profiles=profile, health="healthy", draining=False).count())
+        rounds += 1
+        assert rounds < 2000
+    assert least == 2
+
+
+def test_an_engine_that_is_to_go_is_stopped_and_then_deleted(cluster: FakeCluster) -> None:
+    engine = ready(cluster)
+    label = mark(engine)
+    assert services.stop_and_delete(engine, by="test") is True
+    assert services.stop_and_delete(engine, by="test") is False
+    for _ in range(1000):
+        if not Engine.objects.exists():
+            break
+        visit_if_there(engine, cluster)
+    assert not Engine.objects.exists()
+    assert not Endpoint.objects.exists()
+    assert processes.marked(VARIABLE, label) == []
+
+
+def test_a_start_keeps_an_engine_that_was_to_go(cluster: FakeCluster) -> None:
+    engine = ready(cluster)
+    services.stop_and_delete(engine, by="test")
+    visit(engine, cluster)
+    services.start(engine, by="test")
+    drive(engine, cluster, until=State.READY)
+    assert not Engine.objects.get().delete_asked
+
+
+def test_a_stopped_engine_that_is_to_go_is_visited_until_it_is_gone(cluster: FakeCluster) -> None:
+    engine = make_engine(delete_asked=True)
+    assert list(queries.to_visit()) == [engine]
+    visit_if_there(engine, cluster)
+    assert not Engine.objects.exists()
+
+
+def visit_if_there(engine: Engine, cluster: FakeCluster) -> None:
+    reconcile.reconcile_engine(engine.pk, cluster, now=timezone.now())

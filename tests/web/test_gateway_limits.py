@@ -1,0 +1,152 @@
+"""Limits of endpoints and of keys: exact in one process, known to the others within a second."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from endpoints.models import ApiKey, Endpoint
+from responses_api.models import Demand, ResponseRecord, SessionMove
+from tests.fakes.scripted_vllm import Step
+from tests.web.gateway_server import Site, running, until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def asked(site: Site, number: int, **request: object) -> Iterator[list[Future[httpx.Response]]]:
+    """So many requests, of as many sessions, on their way."""
+    with ThreadPoolExecutor(number) as executor:
+        yield [executor.submit(site.ask, **request) for _ in range(number)]
+
+
+def limit_keys(site: Site, **limits: int | None) -> None:
+    ApiKey.objects.update(**limits)
+    site.refresh()
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_endpoint_runs_no_more_than_its_limit_and_the_rest_waits(stream: bool) -> None:
+    with running() as site:
+        Endpoint.objects.update(max_concurrent=2)
+        site.refresh()
+        site.engine.always = Step(delay=0.15)
+        most = 0
+        with asked(site, 8, stream=stream) as answers:
+            while not all(answer.done() for answer in answers):
+                most = max(most, site.engine.running_now)
+            assert {answer.result().status_code for answer in answers} == {200}
+        assert most == 2
+        until(lambda: not Demand.objects.exists())
+
+
+def test_callers_take_turns_and_whoever_finds_the_queue_full_is_told() -> None:
+    with running() as site:
+        Endpoint.objects.update(max_concurrent=1, max_queued=6)
+        _, key = ApiKey.issue(name="other")
+        site.refresh()
+        site.engine.always = Step(delay=0.3)
+        with asked(site, 5) as greedy:
+            until(lambda: Demand.objects.filter(subject__startswith="endpoint", running__gte=3).exists())
+            site.key = key
+            with asked(site, 2) as modest:
+                assert {answer.result(10).status_code for answer in modest} == {200}
+                assert not all(answer.done() for answer in greedy)
+            assert {answer.result(10).status_code for answer in greedy} == {200}
+        Endpoint.objects.update(max_queued=0)
+        site.refresh()
+        with asked(site, 3) as answers:
+            refused = [answer.result(10) for answer in answers if answer.result(10).status_code != 200]
+        assert [answer.status_code for answer in refused] == [429, 429]
+        assert refused[0].json()["error"]["code"] == "rate_limit_exceeded"
+        assert refused[0].headers["retry-after"]
+        assert ResponseRecord.objects.filter(http_status=429).count() == 2
+
+
+def test_new_sessions_go_past_an_endpoint_that_is_full_and_its_own_wait_until_its_queue_is() -> None:
+    with running(engines=2) as site:
+        Endpoint.objects.filter(name="engine-0").update(max_concurrent=1, max_queued=1)
+        site.refresh()
+        assert site.ask(headers={"x-session-id": "own"}).headers["x-roundhouse-endpoint"] == "engine-0"
+        site.engines[0].script.append(Step(hang=True))
+        with ThreadPoolExecutor(2) as executor:
+            own = [executor.submit(site.ask, headers={"x-session-id": "own"})]
+            until(lambda: len(site.engines[0].chats) == 2)
+            assert {site.ask().headers["x-roundhouse-endpoint"] for _ in range(4)} == {"engine-1"}
+            assert not SessionMove.objects.exists()
+            own.append(executor.submit(site.ask, headers={"x-session-id": "own"}))
+            until(lambda: Demand.objects.filter(subject__startswith="endpoint", running=2).exists())
+            moved = site.ask(headers={"x-session-id": "own"})
+            assert (moved.status_code, moved.headers["x-roundhouse-endpoint"]) == (200, "engine-1")
+            assert SessionMove.objects.get().reason == "engine-0 has 1 requests waiting already."
+            assert len(site.engines[0].chats) == 2
+            site.engines[0].kill()
+            assert {answer.result(10).status_code for answer in own} == {200}
+
+
+def test_whoever_leaves_the_queue_makes_room() -> None:
+    with running() as site:
+        Endpoint.objects.update(max_concurrent=1)
+        site.refresh()
+        site.engine.script.append(Step(hang=True))
+        with asked(site, 1) as first:
+            until(lambda: site.engine.chats)
+            with pytest.raises(httpx.ReadTimeout), site.client() as client:
+                client.post("/responses", json={"model": "tiny", "input": "hi"}, timeout=1)
+            until(lambda: ResponseRecord.objects.filter(error_code="client_left").exists())
+            assert len(site.engine.chats) == 1
+            site.engine.kill()
+            site.engine.start()
+            assert first[0].result(10).status_code in {200, 502}
+        assert site.ask().status_code == 200
+
+
+def test_a_key_has_so_many_requests_a_minute_over_all_processes() -> None:
+    with running() as site, Site.another(site) as other:
+        limit_keys(site, requests_per_minute=4)
+        other.refresh()
+        # A minute that ends in the middle would begin the count anew.
+        until(lambda: time.time() % 60 < 50, seconds=15)
+        answer = site.ask()
+        assert answer.headers["x-ratelimit-limit-requests"] == "4"
+        assert answer.headers["x-ratelimit-remaining-requests"] == "3"
+        assert answer.headers["x-ratelimit-reset-requests"].endswith("s")
+        assert site.ask(stream=True).headers["x-ratelimit-remaining-requests"] == "2"
+        until(lambda: Demand.objects.filter(subject__startswith="key", requests=2).exists())
+        other.refresh()
+        assert other.ask().headers["x-ratelimit-remaining-requests"] == "1"
+        assert other.ask().headers["x-ratelimit-remaining-requests"] == "0"
+        refused = other.ask()
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "rate_limit_exceeded")
+        assert refused.headers["x-ratelimit-remaining-requests"] == "0"
+        assert 0 < int(refused.headers["retry-after"]) <= 60
+        limit_keys(site, requests_per_minute=None)
+        assert "x-ratelimit-limit-requests" not in site.ask().headers
+
+
+def test_a_key_has_so_many_requests_at_once() -> None:
+    with running() as site:
+        limit_keys(site, max_concurrent=2)
+        site.engine.always = Step(delay=1)
+        with asked(site, 2) as answers:
+            until(lambda: len(site.engine.chats) == 2)
+            refused = site.ask()
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            assert {answer.result(5).status_code for answer in answers} == {200}
+        assert site.ask().status_code == 200
+
+
+def test_a_profile_may_forbid_engines_to_fetch_what_callers_name() -> None:
+    part = {"type": "input_image", "image_url": "http://169.254.169.254/latest/meta-data"}
+    given = [{"role": "user", "content": [part]}]
+    with running(remote_media_allowed=False) as site:
+        refused = site.ask(given)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_media")
+        assert not site.engine.chats
+        assert (
+            site.ask([{"role": "user", "content": [{**part, "image_url": "data:image/png;base64,AA=="}]}]).status_code
+            == 200
+        )
