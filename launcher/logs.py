@@ -132,11 +132,14 @@ class Cursor:
         """Return some of what is new, in whole lines; "" if nothing is. `last`: no more can come."""
         self.anew = False
         found = self.reader.after(self.place, last=last)
-        text, self.place = found.part.text, found.part.place
+        text, place = found.part.text, found.part.place
         if self.kept is False and found.kept:  # the cluster forgot it: the place is found again by what stands there
             whole = self.reader.read()
-            text, self.place = added(self._end, whole), len(whole.encode())
+            if not whole:  # nor was it kept: what was shown is all there is
+                return ""
+            text, place = added(self._end, whole), len(whole.encode())
             self.anew = text == whole
+        self.place = place
         self.kept = found.kept
         self._end = (self._end + text)[-OVERLAP:]
         return text

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from django.utils import timezone
 
-from launcher import places, processes, services
+from launcher import processes, services
 from launcher.cluster import JobSpec
 from launcher.models import Engine
 from launcher.places import Places
@@ -61,9 +61,9 @@ def engine_of(tmp_path: Path, name: str, ranks: int, gpus: int, strategy: str) -
     return wanted(engine)
 
 
-def taken(engine: Engine) -> list[str]:
+def taken(engine: Engine, cluster: RayCluster) -> list[str]:
     """Return what each rank got, as the engine itself says."""
-    log = places.of_this_host().saved_log(engine.name, engine.generation)
+    log = cluster.log(engine.submission_id)  # the kept copy may be a look older
     return [line.partition(": ")[2] for line in re.findall(r"^rank .*", log, flags=re.MULTILINE)]
 
 
@@ -86,7 +86,7 @@ def test_every_strategy_shares_and_waits_on_real_nodes(cluster: RayCluster, tmp_
 
     # Strict: two ranks on one node, and the server beside them.
     strict = until_ready(engine_of(tmp_path, "strict", 2, 4, "strict"), cluster)
-    assert taken(strict) == [f"4 GPUs on {B}"] * 2
+    assert taken(strict, cluster) == [f"4 GPUs on {B}"] * 2
     assert urlsplit(strict.base_url).hostname == B
     assert held(cluster) == {B: {strict.submission_id: 8}}
     part = cluster.log_after(strict.submission_id, 0)
@@ -97,7 +97,7 @@ def test_every_strategy_shares_and_waits_on_real_nodes(cluster: RayCluster, tmp_
 
     # Fill: what is left of two nodes, unequally.
     fill = until_ready(engine_of(tmp_path, "fill", 3, 4, "fill"), cluster)
-    assert taken(fill) == [f"4 GPUs on {A}", f"4 GPUs on {C}", f"4 GPUs on {C}"]
+    assert taken(fill, cluster) == [f"4 GPUs on {A}", f"4 GPUs on {C}", f"4 GPUs on {C}"]
     assert held(cluster)[C] == {fill.submission_id: 8}
 
     # Span: whole nodes of one size, of which there are none; it says so, and starts when there are.
@@ -110,7 +110,7 @@ def test_every_strategy_shares_and_waits_on_real_nodes(cluster: RayCluster, tmp_
     until_stopped(fill, cluster)
     assert held(cluster) == {}
     span = until_ready(span, cluster)
-    assert taken(span) == [f"8 GPUs on {B}, 8 GPUs on {C}"]
+    assert taken(span, cluster) == [f"8 GPUs on {B}, 8 GPUs on {C}"]
     assert held(cluster) == {B: {span.submission_id: 8}, C: {span.submission_id: 8}}
     until_stopped(span, cluster)
     assert held(cluster) == {}
@@ -139,7 +139,7 @@ def test_a_node_that_is_lost_is_noticed_and_the_engine_goes_elsewhere(
     nodes: RayNodes, cluster: RayCluster, tmp_path: Path
 ) -> None:
     engine = until_ready(engine_of(tmp_path, "moves", 1, 8, "strict"), cluster)
-    assert taken(engine) == [f"8 GPUs on {B}"]
+    assert taken(engine, cluster) == [f"8 GPUs on {B}"]
     lost = time.monotonic()
     nodes.kill(B)
     engine = drive(engine, cluster, until=lambda row: row.state in {State.UNHEALTHY, State.FAILED}, seconds=10)
@@ -149,6 +149,6 @@ def test_a_node_that_is_lost_is_noticed_and_the_engine_goes_elsewhere(
     assert engine.state_reason.startswith(f"{NODE_LOST}: ")
     Engine.objects.update(state_since=timezone.now() - dt.timedelta(seconds=60))  # the back-off is over
     engine = until_ready(engine, cluster)
-    assert (taken(engine), engine.generation) == ([f"8 GPUs on {C}"], 2)
+    assert (taken(engine, cluster), engine.generation) == ([f"8 GPUs on {C}"], 2)
     assert [node.address for node in cluster.nodes()] == [A, C]
     until_stopped(engine, cluster)

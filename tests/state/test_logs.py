@@ -62,6 +62,19 @@ def test_a_log_is_read_on_where_the_cluster_forgets_it(cluster: FakeCluster) -> 
     assert cursor.more(last=True) == ""
 
 
+def test_a_log_that_nobody_has_any_more_leaves_what_was_read(cluster: FakeCluster) -> None:
+    engine = ready(cluster, env={"FAKE_LOG": "one"})
+    cursor = logs.Cursor(logs.reader(engine, 1, cluster))
+    assert cursor.more(last=False).endswith("one\n")
+    job_id, job = cluster.jobs_by_id.popitem()
+    places.of_this_host().log("tiny", 1).unlink()
+    assert (cursor.more(last=True), cursor.anew) == ("", False)
+    cluster.jobs_by_id[job_id] = job
+    with job.log.open("a") as file:
+        file.write("two\n")
+    assert cursor.more(last=False) == "two\n"
+
+
 @pytest.mark.parametrize(
     ("before", "now", "new"),
     [

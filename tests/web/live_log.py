@@ -16,7 +16,7 @@ from launcher.models import Engine
 from launcher.states import State
 from tests.web.surfaces import make_engine, put_in_state
 
-SECONDS = 10
+SECONDS = 30  # without a word, while the machine does other things
 COOKIE = "roundhouse_admin"
 
 
@@ -57,7 +57,6 @@ class Watcher:
         self.standing: dict[str, Any] = {}
         self.cursor = ""
         self.text = ""
-        self._shown = 0
 
     def say(self, **message: Any) -> None:
         """Send one message."""
@@ -77,12 +76,19 @@ class Watcher:
     def sees(self, text: str) -> None:
         """Wait until just that is shown."""
         while self.text != text:
-            self.hear()
+            self._hear_or_tell(f"it waits for {text!r}")
 
     def hears(self, **standing: Any) -> None:
         """Wait until the engine does so."""
         while {name: self.standing.get(name) for name in standing} != standing:
+            self._hear_or_tell(f"it waits for {standing}")
+
+    def _hear_or_tell(self, wish: str) -> None:
+        try:
             self.hear()
+        except TimeoutError as error:
+            told = f"{wish}, and shows {self.text!r} at {self.cursor!r}, {self.standing}"
+            raise AssertionError(told) from error
 
 
 @contextmanager
