@@ -7,6 +7,7 @@ With BASE_URL (and KEY, MODEL) in the environment, the same load goes to any oth
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -30,6 +31,7 @@ COLUMNS = (
     ("CPU µs", 7),
     ("per", 7),
     ("ratio", 5),
+    ("to empty", 8),
     ("+p50 ms", 7),
     ("+p99 ms", 7),
     ("p50 ms", 8),
@@ -44,6 +46,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--servers", nargs="+", choices=SUBJECTS, help="ways to run Roundhouse; all, unless given")
     parser.add_argument("--requests", type=int, default=6_000, help="per measurement; streams get a tenth")
+    parser.add_argument("--rounds", type=int, default=5, help="turns in which they are sent; more for less noise")
     parser.add_argument("--in-flight", type=int, nargs="*", default=[1, 32, 256], help="of whole answers")
     parser.add_argument("--streams", type=int, nargs="*", default=[32, 256], help="of streamed answers")
     parser.add_argument("--crowd", type=int, default=2_000, help="of answers that take seconds; 0: none")
@@ -55,8 +58,9 @@ def options() -> argparse.Namespace:
 
 def cases(asked: argparse.Namespace) -> list[Case]:
     """Return the loads."""
-    found = [whole(number, asked.requests, store=store) for store in (False, True) for number in asked.in_flight]
-    found += [streamed(number, asked.requests) for number in asked.streams]
+    requests, rounds = asked.requests, asked.rounds
+    found = [whole(each, requests, store=store, rounds=rounds) for store in (False, True) for each in asked.in_flight]
+    found += [streamed(each, requests, rounds=rounds) for each in asked.streams]
     return [*found, crowd(asked.crowd)] if asked.crowd else found
 
 
@@ -69,13 +73,25 @@ def subjects(names: Sequence[str] | None) -> Iterator[Subject]:
     yield from (subject for subject in wanted if not (missing and subject.postgres))
 
 
+def groups(found: Iterable[Subject]) -> Iterator[list[Subject]]:
+    """Yield those together that differ by their sessions alone: they are driven in the same turns."""
+    alike: dict[Subject, list[Subject]] = {}
+    for subject in found:
+        alike.setdefault(replace(subject, sessions=0), []).append(subject)
+    yield from alike.values()
+
+
 def against_relay(asked: argparse.Namespace) -> Iterator[Row]:
     """Yield the rows of Roundhouse, and the relay's that were measured beside the first of them."""
     with tempfile.TemporaryDirectory(prefix="rh-bench-") as folder, engine() as url, relay(url) as bare:
-        for number, subject in enumerate(subjects(asked.servers)):
-            with roundhouse(subject, url, Path(folder) / str(number)) as server:
+        for number, alike in enumerate(groups(subjects(asked.servers))):
+            with contextlib.ExitStack() as stack:
+                servers = [
+                    stack.enter_context(roundhouse(each, url, Path(folder) / f"{number}-{each.sessions}"))
+                    for each in alike
+                ]
                 for case in cases(asked):
-                    rows = measure([bare, server], case)
+                    rows = measure([bare, *servers], case)
                     yield from rows[1:] if number else rows
 
 
@@ -103,6 +119,7 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
             _number(row.cpu_us, 1 if row.unit == "token" else 0),
             row.unit,
             _number(row.ratio, 2),
+            _number(row.to_empty, 2),
             _number(row.added_p50_ms, 2),
             _number(row.added_p99_ms, 2),
             _number(row.p50_ms, 2),

@@ -28,38 +28,39 @@ class Case:
     asked: dict[str, Any]
     in_flight: int
     requests: int
+    rounds: int
     units: int = 1
     ramp_seconds: float = 0.0
     warm_up: float = 0.2
-    rounds: int = 5
 
 
-def whole(in_flight: int, requests: int, *, store: bool) -> Case:
+def whole(in_flight: int, requests: int, *, store: bool, rounds: int) -> Case:
     """Ask for whole answers, at once. With one in flight there are fewer: they come one after another."""
     asked = {"model": "bench", "input": TEXT, "store": store}
     name = "stored" if store else "whole"
-    return Case(name, "request", asked, in_flight, max(requests // (5 if in_flight == 1 else 1), in_flight))
+    requests = max(requests // (5 if in_flight == 1 else 1), in_flight)
+    return Case(name, "request", asked, in_flight, requests, rounds=rounds)
 
 
-def streamed(in_flight: int, requests: int) -> Case:
+def streamed(in_flight: int, requests: int, *, rounds: int) -> Case:
     """Ask for streamed answers."""
     asked = {"model": "bench", "input": TEXT, "store": False, "stream": True}
-    return Case("streamed", "token", asked, in_flight, max(requests // 10, 2 * in_flight), units=TOKENS)
+    return Case("streamed", "token", asked, in_flight, max(requests // 10, 2 * in_flight), units=TOKENS, rounds=rounds)
 
 
 def crowd(in_flight: int) -> Case:
     """Ask a slow engine, which keeps so many requests waiting; after the first round they come evenly."""
     asked = {"model": "bench-slow", "input": TEXT, "store": False}
     return Case(
-        "slow engine", "request", asked, in_flight, 4 * in_flight, ramp_seconds=SLOW_SECONDS, warm_up=0.25, rounds=1
+        "slow engine", "request", asked, in_flight, 4 * in_flight, rounds=1, ramp_seconds=SLOW_SECONDS, warm_up=0.25
     )
 
 
 @dataclass(frozen=True)
 class Row:
     """One line of the table. The CPU time is the median of the rounds', `ratio` that of the rounds' ratios to the bare
-    relay with as many in flight; times are of whole answers, in milliseconds. A server whose processes are not known
-    has no CPU time and no memory.
+    relay with as many in flight, `to_empty` that of the rounds' ratios to the same server with an empty database; times
+    are of whole answers, in milliseconds. A server whose processes are not known has no CPU time and no memory.
     """
 
     server: str
@@ -69,6 +70,7 @@ class Row:
     unit: str
     cpu_us: float | None
     ratio: float | None
+    to_empty: float | None
     added_p50_ms: float | None
     added_p99_ms: float | None
     p50_ms: float
@@ -107,6 +109,8 @@ class Turns:
 def measure(servers: Sequence[Server], case: Case, *, api: str = "responses", model: str = "") -> list[Row]:
     """Warm the servers, drive them in turns, and return what they cost; the first is what the others are compared with.
 
+    One with sessions in its database is compared with the one before it without, too, if their names are the same.
+
     Raises:
         RuntimeError: if a request is not answered with 200.
     """
@@ -121,14 +125,14 @@ def measure(servers: Sequence[Server], case: Case, *, api: str = "responses", mo
     for _ in range(case.rounds):
         for each in turns:
             each.take()
-    return [_row(case, each, turns[0]) for each in turns]
+    empty = {each.server.name: each for each in turns if not each.server.sessions}
+    return [_row(case, each, turns[0], empty.get(each.server.name) if each.server.sessions else None) for each in turns]
 
 
-def _row(case: Case, turns: Turns, base: Turns) -> Row:
+def _row(case: Case, turns: Turns, base: Turns, empty: Turns | None) -> Row:
     server = turns.server
     is_base = turns is base
     p50, p99 = turns.percentile(50), turns.percentile(99)
-    ratios = [mine / its for mine, its in zip(turns.cpu_us, base.cpu_us, strict=True) if its]
     return Row(
         server=server.name,
         sessions=server.sessions,
@@ -136,7 +140,8 @@ def _row(case: Case, turns: Turns, base: Turns) -> Row:
         in_flight=case.in_flight,
         unit=case.unit,
         cpu_us=statistics.median(turns.cpu_us) / case.units if server.meter.is_known else None,
-        ratio=None if is_base or not ratios else statistics.median(ratios),
+        ratio=None if is_base else _ratio(turns, base),
+        to_empty=None if empty is None else _ratio(turns, empty),
         added_p50_ms=None if is_base else p50 - base.percentile(50),
         added_p99_ms=None if is_base else p99 - base.percentile(99),
         p50_ms=p50,
@@ -144,6 +149,12 @@ def _row(case: Case, turns: Turns, base: Turns) -> Row:
         per_second=len(turns.took) / turns.seconds,
         peak_mib=server.meter.peak_mib if server.meter.is_known else None,
     )
+
+
+def _ratio(turns: Turns, base: Turns) -> float | None:
+    """Return the median of the ratios of what the rounds cost, each to the other server's round right beside it."""
+    ratios = [mine / its for mine, its in zip(turns.cpu_us, base.cpu_us, strict=True) if its]
+    return statistics.median(ratios) if ratios else None
 
 
 def _asked(case: Case, api: str, model: str) -> dict[str, Any]:
