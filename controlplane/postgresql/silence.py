@@ -26,11 +26,13 @@ PAUSE_SECONDS = 1.0
 # So long after the server should have ended a statement itself it is taken to be unable to.
 OVERDUE_SECONDS = 5.0
 
-# Waiting for a lock is work; waiting for the disk to take a commit, or for a copy to do so, can take for ever.
-IS_AT_WORK = """
-SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'
-AND coalesce(wait_event, '') <> 'SyncRep' AND coalesce(wait_event, '') NOT ILIKE 'wal%%'
+# Waiting for a lock is work; waiting for the disk to take a commit, or for a copy to do so, can take for ever. Who writes
+# much waits for the disk again and again, and works in between: only who is never seen at work hangs.
+WAITS_TO_COMMIT = """
+SELECT coalesce(wait_event, '') = 'SyncRep' OR coalesce(wait_event, '') ILIKE 'wal%%'
+FROM pg_stat_activity WHERE pid = %s AND state = 'active'
 """
+LOOKS, LOOK_PAUSE = 12, 0.15  # seconds
 
 # The parameters that are about rows and cursors: all others say where the server is, and who asks.
 DJANGOS_OWN = frozenset({"context", "cursor_factory", "prepare_threshold", "connect_timeout", "autocommit"})
@@ -147,7 +149,12 @@ class WatchedConnection(psycopg.Connection[Any]):
         asked = {name: value for name, value in self.parameters.items() if name not in DJANGOS_OWN}
         try:
             with Knock.connect(**asked, connect_timeout=KNOCK_SECONDS, autocommit=True) as knock:
-                return knock.execute(IS_AT_WORK, [self.info.backend_pid]).fetchone() is not None
+                for _ in range(LOOKS):
+                    found = knock.execute(WAITS_TO_COMMIT, [self.info.backend_pid]).fetchone()
+                    if found is None or not found[0]:
+                        return found is not None
+                    time.sleep(LOOK_PAUSE)
+                return False
         except psycopg.Error as error:
             if isinstance(error, ConnectionTimeout | SilentError):
                 silence.begin()
