@@ -26,8 +26,8 @@ PAUSE_SECONDS = 1.0
 # So long after the server should have ended a statement itself it is taken to be unable to.
 OVERDUE_SECONDS = 5.0
 
-# Waiting for a lock is work; waiting for the disk to take a commit, or for a copy to do so, can take for ever. Who writes
-# much waits for the disk again and again, and works in between: only who is never seen at work hangs.
+# Waiting for a lock is work; waiting for the disk to take a commit, or for a copy to do so, can take for ever. Who
+# writes much waits for the disk again and again, and works in between: only who is never seen at work hangs.
 WAITS_TO_COMMIT = """
 SELECT coalesce(wait_event, '') = 'SyncRep' OR coalesce(wait_event, '') ILIKE 'wal%%'
 FROM pg_stat_activity WHERE pid = %s AND state = 'active'
