@@ -172,6 +172,7 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="what has vLLM, or stands for it and starts at once")
     parser.add_argument("--json", type=Path, help="write the rows there")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started ends with it
     print(line("seconds", "launch", "added", "stop"), flush=True)
     rows = []
     try:

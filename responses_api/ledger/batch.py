@@ -8,7 +8,7 @@ from typing import Any
 from django.db import InterfaceError, InternalError, OperationalError, connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from responses_api.ledger import statements, stored, usage
+from responses_api.ledger import driver, statements, stored, usage
 from responses_api.ledger.rows import Binding, Change, PinRequest, Repin, Row
 
 Task = PinRequest | Repin | Row | Change
@@ -59,10 +59,14 @@ def commit(jobs: Sequence[Job]) -> None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             _pin(cursor, pins, [row for _, row in records if row.binding is not None])
-            written = _record(cursor, records)
-            for job, change in changes:
-                job.result = change.work()
-            usage.count(cursor, written)  # last, because all processes count in the same few rows
+            with driver.pipelined(cursor):
+                written = _record(cursor, records)
+                if not changes:
+                    _count(cursor, records, written)
+            if changes:
+                for job, change in changes:
+                    job.result = change.work()
+                _count(cursor, records, written)
             committing = True
     except AWAY as error:
         if committing:
@@ -97,8 +101,18 @@ def _record(cursor: CursorWrapper, records: Sequence[tuple[Job, Row]]) -> list[R
     if unsure := [row.response_id for job, row in records if job.again]:
         known = statements.written(cursor, unsure)
         rows = [row for row in rows if row.response_id not in known]
-    sessions = statements.record_all(cursor, rows)
+    statements.record_all(cursor, rows)
     stored.keep_all(cursor, [row.stored for row in rows if row.stored is not None])
-    for job, row in records:
-        job.result = sessions.get(row.session_id) if row.session_id else None
     return rows
+
+
+def _count(cursor: CursorWrapper, records: Sequence[tuple[Job, Row]], written: Sequence[Row]) -> None:
+    """Count what was written, and let whoever waits for a row know how its session is bound now.
+
+    This comes last, because all processes count in the same few rows.
+    """
+    usage.count(cursor, written)
+    sessions = {row.session_id for _, row in records if row.session_id is not None}
+    found = statements.bindings(cursor, [*sessions])
+    for job, row in records:
+        job.result = found.get(row.session_id) if row.session_id else None

@@ -145,7 +145,7 @@ def repin(asked: Repin) -> Pin | None:
                     _time(asked.now),
                 ],
             )
-        return _endpoints(cursor, [asked.session_id]).get(asked.session_id)
+        return bindings(cursor, [asked.session_id]).get(asked.session_id)
 
 
 def written(cursor: CursorWrapper, response_ids: Sequence[str]) -> set[str]:
@@ -161,10 +161,10 @@ def written(cursor: CursorWrapper, response_ids: Sequence[str]) -> set[str]:
     return found
 
 
-def record_all(cursor: CursorWrapper, rows: Sequence[Row]) -> dict[int, Pin]:
-    """Write the rows and count them in their sessions; return how those sessions are bound now."""
+def record_all(cursor: CursorWrapper, rows: Sequence[Row]) -> None:
+    """Write the rows and count them in their sessions."""
     if not rows:
-        return {}
+        return
     lines = [values(row) for row in rows]
     for found, at in zip(lines, driver.moments(cursor, [row.created_at for row in rows]), strict=True):
         found[_CREATED_AT] = at
@@ -181,7 +181,7 @@ def record_all(cursor: CursorWrapper, rows: Sequence[Row]) -> dict[int, Pin]:
         count[4] += row.output_tokens or 0
         count[5] = count[6] = found[_CREATED_AT]
     if not counts:
-        return {}
+        return
     driver.execute_many(cursor, COUNT_SESSION, [(*count, session_id) for session_id, count in sorted(counts.items())])
     if ends := sorted(
         (row.fingerprint, row.session_id, day_of(row.created_at))
@@ -189,21 +189,21 @@ def record_all(cursor: CursorWrapper, rows: Sequence[Row]) -> dict[int, Pin]:
         if row.fingerprint is not None and row.session_id is not None
     ):
         driver.execute_many(cursor, REMEMBER, ends)
-    return _endpoints(cursor, [*counts])
 
 
-def _endpoints(cursor: CursorWrapper, session_ids: list[int]) -> dict[int, Pin]:
+def bindings(cursor: CursorWrapper, session_ids: list[int]) -> dict[int, Pin]:
+    """Return how sessions are bound now."""
     found: dict[int, Pin] = {}
     for start in range(0, len(session_ids), _CHUNK):
         chunk = session_ids[start : start + _CHUNK]
         # Padded, so that the statements are few and the database knows them all.
         chunk += chunk[-1:] * ((1 << (len(chunk) - 1).bit_length()) - len(chunk))
-        driver.execute(
+        rows = driver.fetch_all(
             cursor,
             f"SELECT id, endpoint_id FROM {SESSIONS} WHERE id IN ({', '.join(['%s'] * len(chunk))})",  # noqa: S608
             chunk,
         )
-        found |= {session_id: Pin(session_id, endpoint_id) for session_id, endpoint_id in cursor.fetchall()}
+        found |= {session_id: Pin(session_id, endpoint_id) for session_id, endpoint_id in rows}
     return found
 
 

@@ -22,14 +22,15 @@ INSERT_RESPONSE = (
 # What was cancelled, deleted or given up meanwhile stays so.
 END_RESPONSE = (
     f"UPDATE {RESPONSES} SET status = %s, body = %s, session_key = %s, lease_until = NULL "  # noqa: S608
-    "WHERE response_id = %s AND status IN ('queued', 'in_progress')"
+    "WHERE response_id = %s AND status IN ('queued', 'in_progress') RETURNING id"
 )
 INSERT_ITEM = (
     f"INSERT INTO {ITEMS} (item_id, caller_id, conversation_id, response_id, expires_at, body) "  # noqa: S608
     "VALUES (%s, %s, %s, %s, %s, %s)"
 )
-LOCK_CONVERSATION = f"UPDATE {CONVERSATIONS} SET created_at = created_at WHERE conversation_id = %s AND caller_id = %s"  # noqa: S608
-FIND_CONVERSATION = f"SELECT id FROM {CONVERSATIONS} WHERE conversation_id = %s AND caller_id = %s"  # noqa: S608
+LOCK_CONVERSATION = (
+    f"UPDATE {CONVERSATIONS} SET created_at = created_at WHERE conversation_id = %s AND caller_id = %s RETURNING id"  # noqa: S608
+)
 _TIMES = [STORED_COLUMNS.index(name) for name in ("created_at", "expires_at", "lease_until")]
 
 
@@ -62,17 +63,14 @@ def _values(cursor: CursorWrapper, row: Stored) -> list[Any]:
 
 def _end(cursor: CursorWrapper, row: Stored) -> bool:
     """Return whether it was still running."""
-    cursor.execute(END_RESPONSE, [row.status, row.body, row.session_key, row.response_id])
-    return bool(cursor.rowcount > 0)
+    return bool(driver.fetch_all(cursor, END_RESPONSE, [row.status, row.body, row.session_key, row.response_id]))
 
 
 def _append(cursor: CursorWrapper, row: Stored) -> None:
     """Append to the conversation, unless it was deleted meanwhile."""
     place: list[str | int] = [row.conversation_id, row.caller_id]
-    cursor.execute(LOCK_CONVERSATION, place)
-    cursor.execute(FIND_CONVERSATION, place)
-    if found := cursor.fetchone():
-        _insert_items(cursor, row, row.conversation_items, int(found[0]))
+    if found := driver.fetch_all(cursor, LOCK_CONVERSATION, place):
+        _insert_items(cursor, row, row.conversation_items, int(found[0][0]))
 
 
 def _insert_items(cursor: CursorWrapper, row: Stored, items: Iterable[NamedItem], conversation: int | None) -> None:
