@@ -77,20 +77,28 @@ class DataDir:
             ) from None
 
     def read_or_make_secret_key(self) -> str:
-        """Return the secret key, making it on first use; two processes that race agree on one.
+        """Return the secret key, making it on first use; two processes that race agree on one."""
+        return self._read_or_make(self.secret_key, secrets.token_urlsafe(50))
 
-        The key is written aside and linked into place, so that no reader ever sees half of it.
+    def read_or_make_identity(self) -> str:
+        """Return 16 digits that stand for this directory, wherever it lies and whatever its machine is called."""
+        return self._read_or_make(self.root / "identity", secrets.token_hex(8))
+
+    def _read_or_make(self, path: Path, fresh: str) -> str:
+        """Return what is in a file, which holds the fresh text if there was none.
+
+        It is written aside and linked into place, so that no reader ever sees half of it.
         """
-        if not self.secret_key.exists():
+        if not path.exists():
             self.prepare()
-            fresh = self.root / f".secret.{secrets.token_hex(8)}"
-            fd = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            aside = self.root / f".{path.name}.{secrets.token_hex(8)}"
+            fd = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
             with os.fdopen(fd, "w") as file:
-                file.write(secrets.token_urlsafe(50))
+                file.write(fresh)
             try:
-                self.secret_key.hardlink_to(fresh)
+                path.hardlink_to(aside)
             except FileExistsError:
-                pass  # another process was first; its key is the key
+                pass  # another process was first; its text is the text
             finally:
-                fresh.unlink()
-        return self.secret_key.read_text().strip()
+                aside.unlink()
+        return path.read_text().strip()

@@ -17,7 +17,7 @@ from endpoints import probe
 from endpoints.health import Health
 from endpoints.models import Endpoint
 from endpoints.services import apply_probe
-from launcher import causes, command, log_lines, placement, processes, progress, queries, weights
+from launcher import causes, command, log_lines, placement, places, processes, progress, queries, weights
 from launcher.cluster import Cluster, ClusterUnreachableError, JobSpec, JobView
 from launcher.models import Engine
 from launcher.places import Places
@@ -45,6 +45,11 @@ class Attempt:
     def claimed(self) -> bool:
         """Whether there is one."""
         return bool(self.engine.base_url)
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it runs on another host's own Ray: that host alone sees it, and looks after it."""
+        return self.claimed and self.cluster.local and places.is_other_host(self.engine.ray_host)
 
     @property
     def mark(self) -> tuple[str, str]:

@@ -1,8 +1,16 @@
 """What is wrong with an engine's settings, as far as it can be known before a launch."""
 
-from launcher import command, flags, interpreters, linked_profiles
+from django.conf import settings
+
+from launcher import command, flags, interpreters, linked_profiles, places
 from launcher.command import KWARGS, Problem
 from launcher.models import Engine
+
+ELSEWHERE = (
+    "Another host runs it, on a Ray of its own, which this host cannot reach: set ROUNDHOUSE_RAY_ADDRESS to one "
+    "cluster on all hosts that share this database. If that host is gone for good: "
+    "manage.py engines --take-over {name}."
+)
 
 
 def problems(vllm_serve_kwargs: object, vllm_serve_env_vars: object, interpreter: str) -> list[Problem]:
@@ -18,10 +26,15 @@ def problems(vllm_serve_kwargs: object, vllm_serve_env_vars: object, interpreter
 
 
 def warnings(engine: Engine) -> list[str]:
-    """Return where the engine and the profiles that are linked to it contradict each other, with what to change."""
+    """Return where the engine, the profiles that are linked to it and this host contradict each other, with what to
+    change.
+    """
     profiles = [{name: getattr(row, name) for name in linked_profiles.NAMES} for row in engine.profiles.all()]
     version = ""
     if any(profile["request_prompt_and_generation_token_ids"] for profile in profiles):  # a file is read for it
         known = interpreters.known(engine.interpreter)
         version = known.version if known else ""
-    return linked_profiles.warnings(engine.vllm_serve_kwargs, profiles, version)
+    found = linked_profiles.warnings(engine.vllm_serve_kwargs, profiles, version)
+    if engine.base_url and not settings.RAY_ADDRESS and places.is_other_host(engine.ray_host):
+        found.insert(0, ELSEWHERE.format(name=engine.name))
+    return found

@@ -3,7 +3,7 @@
 import secrets
 from urllib.parse import urlsplit
 
-from launcher import command, placement, plan, processes, queries, transitions
+from launcher import command, placement, places, plan, processes, queries, transitions
 from launcher.cluster import Cluster, Node
 from launcher.models import Engine
 from launcher.placement import Placement
@@ -33,6 +33,7 @@ def claim(engine: Engine, cluster: Cluster, nodes: list[Node]) -> str:
         base_url=f"http://{netloc}:{port}/v1",
         api_key=secrets.token_hex(24),
         placement=found.to_json() if found else {},
+        ray_host=places.host_id() if cluster.local else "",
         beside=beside,
     )
     return ""

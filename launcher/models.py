@@ -124,6 +124,13 @@ class Engine(models.Model):
     failures = models.PositiveIntegerField(default=0, editable=False, help_text="Failed attempts in a row.")
     base_url = models.CharField(max_length=500, blank=True, default="", editable=False)
     api_key = SecretField(blank=True, default="", editable=False)
+    ray_host = models.CharField(
+        max_length=40,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="The host whose own Ray has the launch. Empty: a cluster that all hosts have joined.",
+    )
     launched = models.JSONField(
         default=dict, blank=True, editable=False, help_text="A digest of each setting that the last launch read."
     )

@@ -141,6 +141,16 @@ class Places:
         return log_part.read(self.log(engine, generation), place, last=last)
 
 
+def host_id() -> str:
+    """Return what stands for this host, or rather for its data directory, in the rows of engines."""
+    return settings.DATA_DIR.read_or_make_identity()
+
+
+def is_other_host(host: str) -> bool:
+    """Return whether such a row is another host's. One that names none is everybody's."""
+    return host not in {"", host_id()}
+
+
 def of_this_host() -> Places:
     """Return the places of the data directory that the settings name."""
     return Places(root=settings.DATA_DIR.root, logs=settings.DATA_DIR.engine_logs)

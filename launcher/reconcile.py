@@ -51,6 +51,8 @@ def reconcile_engine(engine_id: int, cluster: Cluster, *, now: dt.datetime) -> b
             services.delete(engine)
         return False
     attempt = Attempt(engine, cluster, places.of_this_host())
+    if attempt.elsewhere:
+        return False
     seen = attempt.observe(now)
     step = plan.decide(_facts(attempt), seen, now)
     if step.act == Act.LAUNCH:
@@ -92,7 +94,8 @@ def shutdown_local(cluster: Cluster | None = None) -> list[str]:
     attempts: list[Attempt] = []
     try:
         engines = Engine.objects.select_related("endpoint").exclude(state=State.STOPPED)
-        attempts = [Attempt(engine, cluster, places.of_this_host()) for engine in engines]
+        found = [Attempt(engine, cluster, places.of_this_host()) for engine in engines]
+        attempts = [attempt for attempt in found if not attempt.elsewhere]
     except (DatabaseError, ImproperlyConfigured) as error:  # the latter: a stored key cannot be decrypted
         problems.append(f"The database does not say which engines run ({error}); they end with the cluster.")
     problems += _end_all(attempts, cluster)

@@ -10,7 +10,7 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 
 from endpoints.models import Endpoint
-from launcher import checks, command
+from launcher import checks, command, places
 from launcher.models import Engine
 from launcher.states import Desired, State
 
@@ -99,6 +99,17 @@ def delete(engine: Engine) -> None:
         row.delete()
         if owned is not None:
             owned.delete()
+
+
+def take_over(name: str) -> bool:
+    """Let whoever looks at it look after an engine whose host is gone, with the Ray that it had: it has failed then.
+
+    Return False if there is no such engine of another host.
+    """
+    engine = Engine.objects.filter(name=name).exclude(base_url="").first()
+    if engine is None or not places.is_other_host(engine.ray_host):
+        return False
+    return Engine.objects.filter(pk=engine.pk, ray_host=engine.ray_host).update(ray_host="") > 0
 
 
 def nudge(engine_id: int) -> None:

@@ -64,7 +64,13 @@ def move(
 
 
 def claim(
-    engine: Engine, *, base_url: str, api_key: str, placement: Mapping[str, Any], beside: Sequence[Claim]
+    engine: Engine,
+    *,
+    base_url: str,
+    api_key: str,
+    placement: Mapping[str, Any],
+    ray_host: str,
+    beside: Sequence[Claim],
 ) -> bool:
     """Begin a new attempt: count the generation up, and write down where it will be, before anything is submitted.
 
@@ -76,6 +82,7 @@ def claim(
         "base_url": base_url,
         "api_key": api_key,
         "placement": dict(placement),
+        "ray_host": ray_host,
         "launched": queries.digests(engine),
     }
     with transaction.atomic():

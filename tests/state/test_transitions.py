@@ -14,7 +14,9 @@ NOW = timezone.now()
 
 
 def claim(engine: Engine, *, base_url: str, api_key: str) -> bool:
-    return transitions.claim(engine, base_url=base_url, api_key=api_key, placement={}, beside=queries.claims())
+    return transitions.claim(
+        engine, base_url=base_url, api_key=api_key, placement={}, ray_host="", beside=queries.claims()
+    )
 
 
 @pytest.mark.django_db
@@ -76,7 +78,7 @@ def test_a_claim_beside_others_than_were_looked_at_is_refused() -> None:
     second = make_engine("second", state=State.PENDING, desired_state=Desired.RUNNING)
     placement = {"ranks": [["10.0.0.1"]], "size": 8, "local": 1}
     beside = queries.claims()
-    told: dict[str, Any] = {"api_key": "k", "placement": placement, "beside": beside}
+    told: dict[str, Any] = {"api_key": "k", "placement": placement, "ray_host": "", "beside": beside}
     assert transitions.claim(first, base_url="http://10.0.0.1:20000/v1", **told) is True
     assert transitions.claim(second, base_url="http://10.0.0.1:20001/v1", **told) is False
     assert queries.claims() == [queries.Claim(first.submission_id, "http://10.0.0.1:20000/v1", {"10.0.0.1": 8})]
