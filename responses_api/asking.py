@@ -14,7 +14,7 @@ from responses_api.errors import (
     RetryableError,
     ToldError,
 )
-from responses_api.limits import Limits
+from responses_api.limits import Entry, Limits
 from responses_api.media import refuse_remote
 from responses_api.placing import Effort, Placing
 from responses_api.retries import RetryBudget, told_seconds
@@ -84,16 +84,18 @@ class Asking:
             if endpoint.max_concurrent is None:
                 return
             try:
-                waited = await self._limits.enter(endpoint, trace.caller.id, max(trace.seconds_left(), 0.001))
+                entry = await self._limits.enter(endpoint, trace.caller.id, max(trace.seconds_left(), 0.001))
             except BusyError as error:
                 full.add(endpoint.id)
                 await self._go_past(trace, full | effort.tried, error)
                 continue
-            trace.seat = endpoint
-            if not waited:
+            if entry is not Entry.ELSEWHERE:
+                trace.seat = endpoint
+            if entry is Entry.AT_ONCE:
                 return
-            await self._placing.place(trace, effort)  # much may have changed meanwhile
-            if _endpoint(trace).id == endpoint.id:
+            await self._placing.look(trace)  # much may have changed meanwhile: it may be paused, or not be there
+            await self._placing.place(trace, effort)
+            if trace.seat is not None and _endpoint(trace).id == endpoint.id:
                 return
             self.stand_up(trace)
 

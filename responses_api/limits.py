@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum, auto
 from functools import partial
 
 from responses_api.balancing import Candidates
@@ -25,7 +26,17 @@ from responses_api.trace import new_id
 logger = logging.getLogger(__name__)
 
 TELL_SECONDS = 0.4
+WATCH_SECONDS = 1.0
 MINUTE = 60
+NO_LIMIT = 2**31
+
+
+class Entry(Enum):
+    """How it went to be let in by an endpoint."""
+
+    AT_ONCE = auto()
+    AFTER_WAITING = auto()
+    ELSEWHERE = auto()  # not at all: the endpoint cannot be asked any more, and another one can
 
 
 class Demands:
@@ -109,12 +120,13 @@ class Queue:
     """Who runs on an endpoint, and who waits: callers take turns, each of them first come, first served."""
 
     running: int = 0
-    waiting: OrderedDict[int, deque[asyncio.Future[None]]] = field(default_factory=OrderedDict)
+    waiting: OrderedDict[int, deque[asyncio.Future[Entry]]] = field(default_factory=OrderedDict)
     length: int = 0
+    max_concurrent: int | None = None  # as it was configured when somebody looked last
 
-    def join(self, caller_id: int) -> asyncio.Future[None]:
+    def join(self, caller_id: int) -> asyncio.Future[Entry]:
         """Return what is done when it is the caller's turn."""
-        turn = asyncio.get_running_loop().create_future()
+        turn: asyncio.Future[Entry] = asyncio.get_running_loop().create_future()
         self.waiting.setdefault(caller_id, deque()).append(turn)
         self.length += 1
         return turn
@@ -129,58 +141,99 @@ class Queue:
             self.length -= 1
             if not turn.done():
                 self.running += 1
-                turn.set_result(None)
+                turn.set_result(Entry.AFTER_WAITING)
+
+    def drop(self, caller_id: int, turn: asyncio.Future[Entry]) -> None:
+        """Forget one who does not wait any more: the next one may have the place in the queue."""
+        turns = self.waiting.get(caller_id, deque())
+        if turn in turns:
+            turns.remove(turn)
+            self.length -= 1
+            if not turns:
+                del self.waiting[caller_id]
+
+    def send_away(self) -> None:
+        """Let all who wait look for another endpoint."""
+        for turn in (turn for turns in self.waiting.values() for turn in turns):
+            if not turn.done():
+                turn.set_result(Entry.ELSEWHERE)
+        self.waiting.clear()
+        self.length = 0
 
 
 class Limits:
     """The limits as one event loop holds them."""
 
     def __init__(self, directory: Directory, ledger: Ledger) -> None:
+        self._directory = directory
         self._demands = Demands(directory, ledger)
         self._queues: dict[int, Queue] = {}
+        self._watching: asyncio.Task[None] | None = None
 
-    async def enter(self, endpoint: EndpointView, caller_id: int, seconds: float) -> bool:
-        """Return when the endpoint takes a request more; whether that took waiting.
+    async def enter(self, endpoint: EndpointView, caller_id: int, seconds: float) -> Entry:
+        """Return when the endpoint takes a request more, or none at all.
 
         Raises:
             BusyError: if so many wait already that no more may.
             EngineTimeoutError: if it did not within so many seconds.
         """
-        subject = f"endpoint:{endpoint.id}"
         queue = self._queues.setdefault(endpoint.id, Queue())
-        limit = self._share(endpoint, subject)
+        queue.max_concurrent = endpoint.max_concurrent
+        subject, limit = _subject(endpoint.id), self._share(endpoint.id, endpoint.max_concurrent)
         queue.call(limit)
         if queue.running < limit and not queue.waiting:
             queue.running += 1
             self._demands.begin(subject)
-            return False
+            return Entry.AT_ONCE
         if self._is_full(endpoint):
             raise BusyError(f"{endpoint.name} has {queue.length} requests waiting already.")
         turn = queue.join(caller_id)
         self._demands.begin(subject)
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
         try:
             async with asyncio.timeout(seconds):
-                await turn
+                entry = await turn
         except BaseException as error:
             self._demands.end(subject)
-            if turn.done() and not turn.cancelled():
+            queue.drop(caller_id, turn)
+            if turn.done() and not turn.cancelled() and turn.result() is Entry.AFTER_WAITING:
                 queue.running -= 1
                 queue.call(limit)
             turn.cancel()
             if isinstance(error, TimeoutError):
                 raise EngineTimeoutError("No engine took the request in time.") from error
             raise
-        return True
+        if entry is Entry.ELSEWHERE:
+            self._demands.end(subject)
+        return entry
 
     def leave(self, endpoint: EndpointView) -> None:
         """Make room for another."""
-        subject = f"endpoint:{endpoint.id}"
         queue = self._queues[endpoint.id]
         queue.running -= 1
-        self._demands.end(subject)
-        queue.call(self._share(endpoint, subject))
+        self._demands.end(_subject(endpoint.id))
+        queue.call(self._share(endpoint.id, queue.max_concurrent))
         if not queue.running and not queue.waiting:
             del self._queues[endpoint.id]
+
+    async def _watch(self) -> None:
+        """Let a change of the configuration count for those, too, who wait already."""
+        while any(queue.waiting for queue in self._queues.values()):
+            await self._directory.changed(WATCH_SECONDS)
+            profiles = (await self._directory.snapshot()).profiles.values()
+            usable = {pk: view for profile in profiles for pk, view in profile.usable.items()}
+            # Where there is no other endpoint, waiting here is as good as waiting anywhere.
+            without_other = {
+                pk for profile in profiles if profile.may_return and not profile.open_to_new for pk in profile.unusable
+            }
+            for pk, queue in self._queues.items():
+                if (view := usable.get(pk)) is not None:
+                    queue.max_concurrent = view.max_concurrent
+                    queue.call(self._share(pk, view.max_concurrent))
+                elif pk not in without_other:
+                    queue.send_away()
+        self._watching = None
 
     def with_room(self, views: Mapping[int, EndpointView], candidates: Candidates) -> Candidates:
         """Return those of the candidates that take a request at once, or else those that let one wait, or else all."""
@@ -197,18 +250,20 @@ class Limits:
         queue = self._queues.get(endpoint.id)
         if endpoint.max_concurrent is None or queue is None:
             return True
-        return not queue.waiting and queue.running < self._share(endpoint, f"endpoint:{endpoint.id}")
+        return not queue.waiting and queue.running < self._share(endpoint.id, endpoint.max_concurrent)
 
     def _is_full(self, endpoint: EndpointView) -> bool:
         """Whether so many wait already that no more may."""
         if self._has_room(endpoint):
             return False
-        share = max(1, endpoint.max_queued // self._processes(f"endpoint:{endpoint.id}"))
+        share = max(1, endpoint.max_queued // self._processes(_subject(endpoint.id)))
         return endpoint.max_queued == 0 or self._queues[endpoint.id].length >= share
 
-    def _share(self, endpoint: EndpointView, subject: str) -> int:
+    def _share(self, endpoint_id: int, max_concurrent: int | None) -> int:
         """Return how much of the endpoint's limit is this process's: those that want some share it."""
-        return max(1, (endpoint.max_concurrent or 0) // self._processes(subject))
+        if max_concurrent is None:
+            return NO_LIMIT
+        return max(1, max_concurrent // self._processes(_subject(endpoint_id)))
 
     def _processes(self, subject: str) -> int:
         return 1 + sum(1 for other in self._demands.others(subject) if other.running)
@@ -246,7 +301,13 @@ class Limits:
 
     async def close(self) -> None:
         """Give everything back."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self._demands.close()
+
+
+def _subject(endpoint_id: int) -> str:
+    return f"endpoint:{endpoint_id}"
 
 
 def _headers(limit: int, remaining: int, reset_seconds: float) -> list[tuple[str, str]]:

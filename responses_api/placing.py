@@ -54,10 +54,13 @@ class Placing:
         self._circuits = circuits
 
     async def look(self, trace: Trace) -> None:
-        """Let the request know the pool as it is now, with the settings that it began with."""
+        """Let the request know the pool as it is now, with the settings that it began with, and what of it is its
+        own endpoint.
+        """
         if (newer := (await self._directory.snapshot()).profile_by_id(trace.profile.id)) is not None:
             trace.profile = trace.profile.with_pool_of(newer)
         trace.profile = self._circuits.pool(trace.profile)
+        trace.rebind()
 
     async def place(self, trace: Trace, effort: Effort) -> None:
         """Return as soon as the request is bound to an endpoint that may be asked, and was not in vain.

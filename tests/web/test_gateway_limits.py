@@ -104,6 +104,82 @@ def test_whoever_leaves_the_queue_makes_room() -> None:
         assert site.ask().status_code == 200
 
 
+def wanted_of_an_endpoint(number: int) -> bool:
+    """Whether so many requests run or wait."""
+    return Demand.objects.filter(subject__startswith="endpoint", running=number).exists()
+
+
+def test_a_limit_that_is_raised_lets_in_who_waits_already() -> None:
+    with running() as site:
+        Endpoint.objects.update(max_concurrent=1)
+        site.refresh()
+        site.engine.always = Step(delay=4)
+        with asked(site, 3) as answers:
+            until(lambda: wanted_of_an_endpoint(3))
+            Endpoint.objects.update(max_concurrent=3)
+            until(lambda: len(site.engine.chats) == 3, seconds=3)
+            assert {answer.result(15).status_code for answer in answers} == {200}
+
+
+def test_who_waits_for_an_endpoint_that_is_paused_meanwhile_waits_on() -> None:
+    with running() as site:
+        Endpoint.objects.update(max_concurrent=1)
+        site.refresh()
+        site.engine.script.append(Step(delay=2))
+        with asked(site, 2) as answers:
+            until(lambda: wanted_of_an_endpoint(2))
+            Endpoint.objects.update(paused=True)
+            site.refresh()
+            until(lambda: any(answer.done() for answer in answers))
+            time.sleep(0.5)
+            assert len(site.engine.chats) == 1
+            Endpoint.objects.update(paused=False)
+            assert {answer.result(5).status_code for answer in answers} == {200}
+        assert len(site.engine.chats) == 2
+
+
+def test_who_waits_for_an_endpoint_that_is_switched_off_goes_elsewhere_at_once() -> None:
+    with running(engines=2) as site, ThreadPoolExecutor(2) as executor:
+        own = {"x-session-id": "own"}
+        Endpoint.objects.filter(name="engine-0").update(max_concurrent=1)
+        site.refresh()
+        assert site.ask(headers=own).headers["x-roundhouse-endpoint"] == "engine-0"
+        site.engine.always = Step(delay=5)
+        runs = executor.submit(site.ask, headers=own)
+        until(lambda: len(site.engine.chats) == 2)
+        waits = executor.submit(site.ask, headers=own)
+        until(lambda: wanted_of_an_endpoint(2))
+        Endpoint.objects.filter(name="engine-0").update(enabled=False)
+        assert waits.result(15).headers["x-roundhouse-endpoint"] == "engine-1"
+        assert not runs.done()
+        assert runs.result(15).headers["x-roundhouse-endpoint"] == "engine-0"
+        until(lambda: not Demand.objects.exists())
+
+
+def test_who_left_the_queue_takes_no_place_in_it() -> None:
+    with running() as site, ThreadPoolExecutor(2) as executor:
+        Endpoint.objects.update(max_concurrent=1, max_queued=1)
+        site.refresh()
+        site.engine.script.append(Step(delay=4))
+        first = executor.submit(site.ask)
+        until(lambda: site.engine.chats)
+        for _ in range(2):
+            with pytest.raises(httpx.ReadTimeout), site.client() as client:
+                client.post("/responses", json={"model": "tiny", "input": "hi"}, timeout=0.5)
+        until(lambda: ResponseRecord.objects.filter(error_code="client_left").count() == 2)
+        assert executor.submit(site.ask).result(15).status_code == 200
+        assert first.result(15).status_code == 200
+
+
+def test_a_process_that_ends_asks_for_nothing_any_more() -> None:
+    with running() as site:
+        limit_keys(site, requests_per_minute=1000)
+        assert site.ask().status_code == 200
+        until(Demand.objects.exists)
+        site.server.stop()
+        assert not Demand.objects.exists()
+
+
 def test_a_key_has_so_many_requests_a_minute_over_all_processes() -> None:
     with running() as site, Site.another(site) as other:
         limit_keys(site, requests_per_minute=4)
