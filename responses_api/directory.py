@@ -140,8 +140,16 @@ def _profile(profile: ConfigProfile, pool: list[Endpoint], endpoint_keys: Mappin
 class Directory:
     """Keeps one event loop's snapshot fresh, from a thread of its own."""
 
-    def __init__(self, *, read: Callable[[], Snapshot] = load, refresh_seconds: float = REFRESH_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        read: Callable[[], Snapshot] = load,
+        refresh_seconds: float = REFRESH_SECONDS,
+        beside: Callable[[], Callable[[], None]] | None = None,
+    ) -> None:
+        """`beside` is called after each reading, in its thread, and what it returns on the event loop."""
         self._read = read
+        self._beside = beside
         self._refresh_seconds = refresh_seconds
         self._snapshot: Snapshot | None = None
         self._attempt: asyncio.Future[None] | None = None
@@ -214,6 +222,8 @@ class Directory:
             before = self._snapshot
             try:
                 self._snapshot = await loop.run_in_executor(self._thread, self._load)
+                if self._beside is not None:
+                    (await loop.run_in_executor(self._thread, self._beside))()
                 if away:
                     logger.info("The configuration can be read again.")
                 away = False

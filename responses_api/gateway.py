@@ -76,8 +76,8 @@ class Gateway:
         days: 0 is for ever. `background_running`: how many are worked on in the background at once. `spool`: the folder
         for what the ledger writes while the database is away, and how many bytes that may be.
         """
-        self.directory = Directory()
         self.ledger = Ledger(writer=Writer(away=Away(spool, max_bytes=spool_bytes)))
+        self.directory = Directory(beside=self.ledger.read_moves)
         self.upstream = Upstream(stall_seconds=stall_seconds)
         self.store = Store()
         self._recalling = Recalling(self.store, stores=stores, keep_days=keep_days)

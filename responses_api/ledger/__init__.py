@@ -2,7 +2,8 @@
 
 `Ledger` is the face; `writer` commits whatever is queued, from one thread, and `batch` all of it in one transaction;
 `statements`, `stored` and `usage` hold the SQL, `changes` what is done too rarely to need any; `rows` what is handed
-over. While the database is away, `away` decides, `spool` keeps the rows on the disk, and `replay` brings them back.
+over; `moves` reads what other processes bound anew. While the database is away, `away` decides, `spool` keeps the rows
+on the disk, and `replay` brings them back.
 No answer leaves before its commit, so counts are exact and survive a `kill -9`.
 """
 

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -15,6 +16,7 @@ from responses_api.errors import (
     PreviousResponseNotFoundError,
     UnavailableError,
 )
+from responses_api.ledger.moves import Moves
 from responses_api.ledger.rows import Binding, Change, Pin, PinRequest, Place, Repin, Row, Spooled
 from responses_api.ledger.writer import Writer
 
@@ -33,8 +35,8 @@ T = TypeVar("T")
 class Ledger:
     """Sessions and ledger rows of one event loop. Every call returns after its commit.
 
-    A known session costs no read: its pin is kept here, and corrected by every commit that counts in it, because
-    another process may have bound it anew.
+    A known session costs no read: its pin is kept here. Another process may bind it anew, of which this one hears
+    within a second (`read_moves`), and by every commit that counts in it.
     """
 
     def __init__(self, *, writer: Writer | None = None, max_known: int = MAX_KNOWN) -> None:
@@ -42,6 +44,7 @@ class Ledger:
         self._known: OrderedDict[Place, Pin] = OrderedDict()
         self._fingerprints: OrderedDict[int, tuple[Place, ...]] = OrderedDict()
         self._max_known = max_known
+        self._moves = Moves()
 
     def known(self, place: Place) -> Pin | None:
         """Return the session at the place if this process knows it."""
@@ -163,6 +166,17 @@ class Ledger:
         """
         done: T = await self._writer.ask(Change(work))
         return done
+
+    def read_moves(self) -> Callable[[], None]:
+        """Read which sessions were bound anew since the last call; return what lets this process know of it. Called
+        from one thread of its own; what it returns, on the event loop.
+        """
+        return partial(self._follow, self._moves.read())
+
+    def _follow(self, moved: Iterable[tuple[Place, Pin]]) -> None:
+        for place, pin in moved:
+            if place in self._known:
+                self._known[place] = pin
 
     def _learn(self, place: Place, pin: Pin) -> Pin:
         self._known[place] = pin

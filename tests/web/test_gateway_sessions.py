@@ -198,3 +198,14 @@ def test_two_gateways_over_one_database_agree() -> None:
     assert set(answers) == set(homes.items())
     assert Counter(homes.values()) == {"engine-0": 20, "engine-1": 20}
     assert sum(Session.objects.values_list("requests", flat=True)) == 320
+
+
+def test_a_session_that_moved_is_known_to_have_in_every_process() -> None:
+    """It does not go back to where another process had seen it last."""
+    with running(engines=2) as site, Site.another(site) as other:
+        assert served_by(site, "mine") == served_by(other, "mine") == "engine-0"
+        site.engines[0].script.append(Step(status=503, body=""))
+        assert served_by(site, "mine") == "engine-1"
+        other.refresh()
+        assert served_by(other, "mine") == "engine-1"
+        assert len(site.engines[0].chats) == 3
