@@ -82,6 +82,12 @@ def register_engine_endpoint(
     return endpoint
 
 
+def change_pools(endpoint: Endpoint, *, join: Iterable[ConfigProfile], leave: Iterable[ConfigProfile]) -> None:
+    """Put an engine's endpoint into the pools of profiles that it serves by name, and take it out of others."""
+    endpoint.profiles.remove(*leave)
+    endpoint.profiles.add(*(profile for profile in join if profile.engine_model in endpoint.served_models))
+
+
 def drain_endpoint(endpoint_id: int) -> None:
     """Give the endpoint no new sessions: its engine is about to stop."""
     Endpoint.objects.filter(pk=endpoint_id).update(draining=True)

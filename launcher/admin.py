@@ -166,6 +166,13 @@ class EngineAdmin(Page):
         elif changed := queries.changed_since_launch(obj):
             messages.info(request, f"Engine {obj.name} is {obj.state}: Restart applies {', '.join(changed)}.")
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Save the links to profiles, and let the endpoint of an engine that runs follow them."""
+        before = list(form.instance.profiles.all())
+        super().save_related(request, form, formsets, change)
+        if "profiles" in form.changed_data:
+            services.follow_links(form.instance, before)
+
     def response_post_save_add(self, request: HttpRequest, obj: Engine) -> HttpResponse:
         """Go on to the engine's page, where Start is."""
         return redirect("admin:launcher_engine_change", obj.pk)

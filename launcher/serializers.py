@@ -8,7 +8,7 @@ from rest_framework.exceptions import ValidationError
 
 from endpoints.models import ConfigProfile, Endpoint
 from endpoints.serializers import StrictSerializer
-from launcher import checks, command, queries
+from launcher import checks, command, queries, services
 from launcher.fleet import Fleet, Holder, NodeView, Orphan, Waiting
 from launcher.from_preset import Offer
 from launcher.logs import AttemptView
@@ -156,8 +156,11 @@ class EngineSerializer(StrictSerializer[Engine]):
         return checks.warnings(engine)
 
     def update(self, instance: Engine, validated_data: dict[str, Any]) -> Engine:
-        """Save, and know whether there is a token now."""
+        """Save, and know whether there is a token now, and which pools its endpoint is in."""
+        before = list(instance.profiles.all())
         instance = super().update(instance, validated_data)
+        if "profiles" in validated_data:
+            services.follow_links(instance, before)
         if "hf_token" in validated_data:
             instance.has_token = bool(validated_data["hf_token"])  # type: ignore[attr-defined]  # the query's annotation
         return instance

@@ -1,6 +1,7 @@
 """What people and scripts may ask of an engine. Each function writes a wish; the reconciler makes it so."""
 
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from celery import current_app
@@ -9,7 +10,8 @@ from django.db.models import Q
 from django.utils import timezone
 from kombu.exceptions import KombuError
 
-from endpoints.models import Endpoint
+from endpoints.models import ConfigProfile, Endpoint
+from endpoints.services import change_pools
 from launcher import checks, command, places
 from launcher.models import Engine
 from launcher.states import Desired, State
@@ -76,6 +78,20 @@ def can_restart(engine: Engine) -> bool:
     """Return whether there is a launch that a restart would replace, and that was not asked for yet."""
     running = engine.state in {State.STARTING, State.READY, State.UNHEALTHY}
     return running and engine.desired_state == Desired.RUNNING and not engine.restart_asked
+
+
+def follow_links(engine: Engine, before: Iterable[ConfigProfile]) -> None:
+    """Bring an engine's endpoint into the pools of the profiles that are linked now, and out of those that were before.
+
+    A profile whose model the engine does not serve yet is joined by the launch that serves it.
+    """
+    endpoint = Endpoint.objects.defer("api_key").filter(engine=engine).first()
+    if endpoint is None:
+        return
+    known, linked = set(before), set(engine.profiles.all())
+    join = linked - known if engine.state in {State.READY, State.UNHEALTHY} else set()
+    with transaction.atomic():
+        change_pools(endpoint, join=join, leave=known - linked)
 
 
 def stop_and_delete(engine: Engine, *, by: str) -> bool:

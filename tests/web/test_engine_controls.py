@@ -11,7 +11,17 @@ from django.urls import reverse
 from launcher import queries
 from launcher.models import Engine
 from launcher.states import Desired, State
-from tests.web.surfaces import JSON, control_client, make_engine, make_user, put_in_state, signed_in, text
+from tests.web.surfaces import (
+    JSON,
+    control_client,
+    make_endpoint,
+    make_engine,
+    make_profile,
+    make_user,
+    put_in_state,
+    signed_in,
+    text,
+)
 from tests.web.test_admin_engines import FORM, page, press
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +65,28 @@ def test_the_button_restarts(root: Client) -> None:
     assert Engine.objects.get().restart_asked
     Engine.objects.update(vllm_serve_kwargs={"port": 1}, restart_of=None)
     assert "cannot be restarted" in text(press(root, engine, "restart", follow=True))
+
+
+def test_profiles_that_are_linked_to_a_running_engine_use_it_at_once(api: Client, root: Client) -> None:
+    engine = serving()
+    same, other = (make_profile(name, upstream_model=model) for name, model in (("same", "org/model"), ("other", "x")))
+    owned = make_endpoint("tiny", base_url=engine.base_url, served_models=["org/model"])
+    owned.profiles.add(make_profile("by-hand"))
+    Engine.objects.update(endpoint=owned)
+
+    changed = api.patch(f"{ENGINES}tiny/", {"profiles": ["same", "other"]}, content_type=JSON).json()
+    assert changed["needs_restart"] == ["profiles"]  # for the name that it does not serve yet
+    assert {profile.name for profile in owned.profiles.all()} == {"by-hand", "same"}
+    root.post(page(engine), {**FORM, "profiles": [other.pk]})
+    assert {profile.name for profile in owned.profiles.all()} == {"by-hand"}
+    root.post(page(engine), {**FORM, "profiles": [other.pk, same.pk]})
+    assert {profile.name for profile in owned.profiles.all()} == {"by-hand", "same"}
+
+    put_in_state(engine, State.STOPPED, Desired.STOPPED, base_url="")
+    api.patch(f"{ENGINES}tiny/", {"profiles": []}, content_type=JSON)
+    assert {profile.name for profile in owned.profiles.all()} == {"by-hand"}
+    api.patch(f"{ENGINES}tiny/", {"profiles": ["same"]}, content_type=JSON)  # joined when it is ready
+    assert {profile.name for profile in owned.profiles.all()} == {"by-hand"}
 
 
 def test_settings_that_cannot_be_launched_are_not_restarted_with(api: Client) -> None:
