@@ -33,6 +33,7 @@ class ResponsesExchange(ChatBacked):
         self._body = body
         self.request = wire.responses_request(body)
         request.refuse_unserved(self.request)
+        self.input = self.request.input if self.request.input is not None else []
         self.asked = side_channel.read(self.request.metadata)
         self.may_shorten = self.request.truncation == "auto"
         self.sent: dict[str, Any] = {}
@@ -61,7 +62,7 @@ class ResponsesExchange(ChatBacked):
         self._take_tools()
 
     def _take_tools(self) -> None:
-        settings, given = self.settings, self.request.input
+        settings, given = self.settings, self.input
         self._more_tools = [
             *items.additional_tools(self.history, "previous_response_id", -len(self.history)),
             *(items.additional_tools(given, "input") if not isinstance(given, str) else ()),
@@ -99,7 +100,7 @@ class ResponsesExchange(ChatBacked):
     def conversation(self) -> list[Item]:
         """Return the items, those of earlier turns included, behind the instructions."""
         instructions = [{"role": "system", "content": self.request.instructions}] if self.request.instructions else []
-        return [*instructions, *self.history, *items.as_items(self.request.input)]
+        return [*instructions, *self.history, *items.as_items(self.input)]
 
     def reply(self, said: Generation) -> list[Item]:  # noqa: ARG002  (its items have other names for some calls)
         """Return the output items."""
@@ -125,7 +126,7 @@ class ResponsesExchange(ChatBacked):
             raise RequestError(
                 "'previous_response_id' and 'conversation' cannot be used together.", param="previous_response_id"
             )
-        items = kept.references_in(self.request.input)
+        items = kept.references_in(self.input)
         if self._is_recalled:
             previous = None
         if previous is None and self.conversation_id is None and not items:
@@ -136,8 +137,8 @@ class ResponsesExchange(ChatBacked):
         """Let these items stand before the request's own input, and those that it names in it."""
         self._is_recalled = True
         self.history = history or self.history
-        if found and not isinstance(self.request.input, str):
-            self.request.input = kept.resolved(self.request.input, found)
+        if found and not isinstance(self.input, str):
+            self.input = kept.resolved(self.input, found)
         if items.additional_tools([*self.history, *found.values()], "previous_response_id"):
             self._take_tools()
 
@@ -146,12 +147,12 @@ class ResponsesExchange(ChatBacked):
         ended = self._ended
         if ended is None or not self.request.store:
             return None
-        return kept.keep(ended, self.request.input, self.history)
+        return kept.keep(ended, self.input, self.history)
 
     def queued(self, stamp: Stamp) -> Kept:
         """Return the resource of a request that nobody works on yet, and its input."""
         head = self.head(stamp)
-        return kept.keep({**head, **resource.begun(), "status": "queued"}, self.request.input)
+        return kept.keep({**head, **resource.begun(), "status": "queued"}, self.input)
 
     def failed(self, error: GatewayError, stamp: Stamp) -> bytes:
         """Return the resource of a failed response, or its events."""
@@ -163,7 +164,7 @@ class ResponsesExchange(ChatBacked):
 
     def to_engine(self) -> dict[str, Any]:
         """Return the chat completion request, or the caller's own to an engine that speaks Responses."""
-        given, settings, forgets = self.request.input, self.settings, request.forgets_thoughts(self.request)
+        given, settings, forgets = self.input, self.settings, request.forgets_thoughts(self.request)
         if settings.is_responses_native:
             raw = wire.json_object(self._body)
             if self._more_tools:

@@ -79,7 +79,7 @@ class TurnExchange(ResponsesExchange):
 
     def ended(self, response: dict[str, Any]) -> Past:
         """Return what is to be remembered of this turn, which ended as this response."""
-        items = [*self.history, *as_items(self.request.input), *response["output"]]
+        items = [*self.history, *as_items(self.input), *response["output"]]
         return Past(response["id"], items, is_stored=bool(response["store"]))
 
     def kept(self) -> Kept | None:
@@ -87,7 +87,7 @@ class TurnExchange(ResponsesExchange):
         found = super().kept()
         if found is None or self._past is None or self._past.is_stored:
             return found
-        given = [*self.history, *as_items(self.request.input)]
+        given = [*self.history, *as_items(self.input)]
         return replace(found, resource={**found.resource, "previous_response_id": None}, input=given)
 
     def without_engine(self, stamp: Stamp) -> Answer | None:

@@ -33,7 +33,7 @@ class ResponsesRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     """
 
     model: str
-    input: str | list[dict[str, Any]]
+    input: str | list[dict[str, Any]] | None = None
     instructions: str | None = None
     tools: list[dict[str, Any]] | None = None
     tool_choice: str | dict[str, Any] | None = None
@@ -116,11 +116,19 @@ _decoder = msgspec.json.Decoder(ResponsesRequest)
 
 
 def responses_request(body: bytes) -> ResponsesRequest:
-    """Return the request. JSON knows one kind of number: 16.0 is a whole one.
+    """Return the request. What it continues may be all that it says.
 
     Raises:
         RequestError: naming the parameter that is malformed, missing, unknown or of a wrong type.
     """
+    found = _read(body)
+    if found.input is None and found.previous_response_id is None and found.conversation is None:
+        raise RequestError("Missing required parameter: 'input'.", param="input", code="missing_required_parameter")
+    return found
+
+
+def _read(body: bytes) -> ResponsesRequest:
+    """Return the request. JSON knows one kind of number: 16.0 is a whole one. Raises RequestError."""
     try:
         return decoded(_decoder, body)
     except RequestError as error:

@@ -19,6 +19,7 @@ from responses_api.errors import RequestError
         (b"[]", None, "invalid_type"),
         (b'{"input": "a"}', "model", "missing_required_parameter"),
         (b'{"model": "m"}', "input", "missing_required_parameter"),
+        (b'{"model": "m", "input": null}', "input", "missing_required_parameter"),
         (b'{"model": 1, "input": "a"}', "model", "invalid_type"),
         (b'{"model": "m", "input": 7}', "input", "invalid_type"),
         (b'{"model": "m", "input": ["a"]}', "input[0]", "invalid_type"),

@@ -75,6 +75,26 @@ def test_what_is_continued_stands_before_the_new_input_and_stays_in_its_session(
     assert sessions.values("session").distinct().count() == 1
 
 
+def test_what_is_continued_may_be_all_that_is_said(site: Site) -> None:
+    first = answered(site, "My name is Ada.")
+    said = [("user", "My name is Ada."), ("assistant", "echo: My name is Ada.")]
+    with site.client() as client:
+        for given in ({}, {"input": None}):
+            body = {"model": "tiny", "previous_response_id": first["id"], **given}
+            second = client.post("/responses", json=body).json()
+            assert (second["status"], heard(site)) == ("completed", said)
+        listed = client.get(f"/responses/{second['id']}/input_items").json()
+        made = client.post("/conversations", json={"items": [{"role": "user", "content": "My name is Ada."}]}).json()
+        third = client.post("/responses", json={"model": "tiny", "conversation": made["id"]}).json()
+        assert (third["status"], heard(site)) == ("completed", said[:1])
+        assert refusal(client.post("/responses", json={"model": "tiny", "instructions": "Go on."})) == (
+            400,
+            "missing_required_parameter",
+            "input",
+        )
+    assert (listed["data"], listed["has_more"]) == ([], False)
+
+
 def test_a_streamed_response_is_continued_like_any_other(site: Site) -> None:
     with site.openai() as client, client.responses.stream(model="tiny", input="My name is Ada.") as stream:
         first = stream.get_final_response()
