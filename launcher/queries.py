@@ -63,9 +63,12 @@ def changed_since_launch(engine: Engine) -> list[str]:
 
 
 def restart_in_the_way(engine: Engine) -> str:
-    """Return the name of the engine that restarts first, as it serves one of the same profiles; "" if there is none."""
+    """Return the name of the engine that restarts first, as it serves one of the same profiles; "" if there is none.
+
+    One whose restart fails stays in the way, however often it is tried: the settings may be what is wrong.
+    """
     beside = Engine.objects.filter(profiles__in=engine.profiles.all(), desired_state=Desired.RUNNING)
-    under_way = ~Q(state=State.READY) & Q(restart_of__gte=F("generation") - 1)
+    under_way = ~Q(state=State.READY) & Q(restart_of__isnull=False)
     before = Q(state=State.READY, restart_of=F("generation"), pk__lt=engine.pk)
     name: str | None = (
         beside.exclude(pk=engine.pk).filter(under_way | before).order_by("pk").values_list("name", flat=True).first()

@@ -52,6 +52,8 @@ def move(
     with transaction.atomic():
         if not _write(engine, changes):
             return False
+        if new == State.READY:
+            _close_restart(engine)
         EngineEvent.objects.create(
             engine_id=engine.pk,
             old=old,
@@ -61,6 +63,13 @@ def move(
             log_tail=(log_tail or "") if new == State.FAILED else "",
         )
     return True
+
+
+def _close_restart(engine: Engine) -> None:
+    """Forget the restart that this launch came of, so that others of its profiles may begin; a newer one stays."""
+    if engine.restart_of is not None and not engine.restart_asked:
+        Engine.objects.filter(pk=engine.pk, restart_of__lt=engine.generation).update(restart_of=None)
+        engine.restart_of = None
 
 
 def claim(

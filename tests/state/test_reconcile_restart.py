@@ -1,5 +1,8 @@
 """Edits of a running engine, restarts that apply them one engine after the other, and deletion that stops first."""
 
+from collections.abc import Callable
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -79,6 +82,39 @@ def test_engines_of_one_profile_restart_one_after_the_other(cluster: FakeCluster
     assert least == 2
 
 
+def test_a_restart_that_fails_keeps_the_others_as_they_are(cluster: FakeCluster) -> None:
+    profile = ConfigProfile.objects.create(name="policy")
+    first, second = (wanted(make_engine(name)) for name in ("first", "second"))
+    for engine in (first, second):
+        engine.profiles.add(profile)
+        drive(engine, cluster, until=State.READY)
+    bad = first.vllm_serve_env_vars | {"FAKE_EXIT": "1"}
+    Engine.objects.filter(pk=first.pk).update(vllm_serve_env_vars=bad)
+    for engine in (first, second):
+        services.restart(Engine.objects.get(pk=engine.pk), by="test")
+    for failures in (1, 2, 3):
+        drive(first, cluster, until=failed(failures))
+        seen = visit(second, cluster)
+        assert (seen.state, seen.phase) == (State.READY, "its restart waits for that of first")
+        Engine.objects.filter(pk=first.pk).update(state_since=timezone.now() - timedelta(hours=1))  # the back-off
+
+    Engine.objects.filter(pk=first.pk).update(vllm_serve_env_vars=first.vllm_serve_env_vars)
+    services.restart(Engine.objects.get(pk=first.pk), by="test")
+    drive(first, cluster, until=State.READY)
+    drive(second, cluster, until=lambda row: row.generation == 2 and row.state == State.READY)
+    assert list(Engine.objects.values_list("restart_of", flat=True)) == [None, None]
+
+
+def test_a_failed_restart_that_was_given_up_is_in_nobodys_way(cluster: FakeCluster) -> None:
+    profile = ConfigProfile.objects.create(name="policy")
+    given_up = make_engine("first", state=State.STOPPED, restart_of=1, generation=3)
+    second = ready(cluster, name="second")
+    for engine in (given_up, second):
+        engine.profiles.add(profile)
+    services.restart(second, by="test")
+    assert visit(second, cluster).state == State.STOPPING
+
+
 def test_an_engine_that_is_to_go_is_stopped_and_then_deleted(cluster: FakeCluster) -> None:
     engine = ready(cluster)
     label = mark(engine)
@@ -107,6 +143,10 @@ def test_a_stopped_engine_that_is_to_go_is_visited_until_it_is_gone(cluster: Fak
     assert list(queries.to_visit()) == [engine]
     visit_if_there(engine, cluster)
     assert not Engine.objects.exists()
+
+
+def failed(times: int) -> Callable[[Engine], bool]:
+    return lambda row: row.state == State.FAILED and row.failures == times
 
 
 def visit_if_there(engine: Engine, cluster: FakeCluster) -> None:
