@@ -282,10 +282,12 @@ def messages(
     history: Sequence[Item] = (),
     seal: Seal | None = None,
     *,
+    history_at: str = "previous_response_id",
     forgets_thoughts: bool = False,
 ) -> list[Message]:
-    """Return the chat messages of an input. `history` holds the items of earlier turns, which stand before it; `seal`
-    opens what the caller kept for us. It `forgets_thoughts` of earlier turns if that is wanted.
+    """Return the chat messages of an input. `history` holds the items of earlier turns, which stand before it, and
+    which the request names by `history_at`; `seal` opens what the caller kept for us. It `forgets_thoughts` of earlier
+    turns if that is wanted.
 
     Raises:
         RequestError: naming the item that is malformed, unknown or out of place.
@@ -300,7 +302,7 @@ def messages(
             if index == current:
                 transcript.end_turn()
             transcript.settings = settings if index >= current else forgetting
-            at = f"input[{index}]" if index >= 0 else f"previous_response_id[{index}]"
+            at = f"{'input' if index >= 0 else history_at}[{index}]"
             # An item with a role and no type is a message: OpenAI's "easy" form.
             kind = item.get("type") or ("message" if "role" in item else None)
             reader = ITEMS.get(kind) if isinstance(kind, str) else None

@@ -47,10 +47,12 @@ def to_engine(
     seal: Seal | None = None,
     asked: SideChannel = NOTHING,
     *,
+    history_at: str = "previous_response_id",
     forgets_thoughts: bool = False,
 ) -> dict[str, Any]:
-    """Return the engine's request: `raw` is the caller's, `given` its input and `history` what stands before that;
-    `asked` is what its metadata asks for. It `forgets_thoughts` of earlier turns if that is wanted.
+    """Return the engine's request: `raw` is the caller's, `given` its input and `history` what stands before that,
+    which it names by `history_at`; `asked` is what its metadata asks for. It `forgets_thoughts` of earlier turns if
+    that is wanted.
 
     Raises:
         RequestError: naming what cannot be sent.
@@ -71,10 +73,12 @@ def to_engine(
     else:
         body.pop("tool_choice", None)
     if history or not isinstance(given, str):
-        transcript = Transcript(settings, seal)
-        body["input"] = [
-            *_adapted([*history, *as_items(given)], len(history), transcript, forgets_thoughts=forgets_thoughts)
+        transcript, said = Transcript(settings, seal), [*history, *as_items(given)]
+        places = [
+            f"{'input' if index >= 0 else history_at}[{index}]"
+            for index in range(-len(history), len(said) - len(history))
         ]
+        body["input"] = [*_adapted(said, places, transcript, forgets_thoughts=forgets_thoughts)]
     else:
         body["input"] = given
     # Fields that vLLM takes no null for may be null here, where it says the same as nothing.
@@ -98,15 +102,14 @@ def _choice(choice: str | dict[str, Any]) -> str | dict[str, Any]:
     return choice if isinstance(choice, str) else {"type": "function", "name": choice["function"]["name"]}
 
 
-def _adapted(items: list[Item], earlier: int, transcript: Transcript, *, forgets_thoughts: bool) -> Iterator[Item]:
-    """Return the items as vLLM reads them whole. Of the transcript, the ids of calls are used, and whatever reads items
-    of tools.
+def _adapted(items: list[Item], places: list[str], transcript: Transcript, *, forgets_thoughts: bool) -> Iterator[Item]:
+    """Return the items, which stand at these places, as vLLM reads them whole. Of the transcript, the ids of calls are
+    used, and whatever reads items of tools.
     """
     settings, forgetting = transcript.settings, forgetful(transcript.settings)
     current = current_turn(items) if forgets_thoughts else 0
-    for place, item in enumerate(items):
-        transcript.settings = forgetting if place < current else settings
-        at = f"input[{place - earlier}]" if place >= earlier else f"previous_response_id[{place - earlier}]"
+    for index, (item, at) in enumerate(zip(items, places, strict=True)):
+        transcript.settings = forgetting if index < current else settings
         kind = item.get("type") or "message"
         adapt = ADAPTED.get(kind) if isinstance(kind, str) else None
         if adapt is None:

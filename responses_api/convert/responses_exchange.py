@@ -61,10 +61,15 @@ class ResponsesExchange(ChatBacked):
         super().use(settings)
         self._take_tools()
 
+    @property
+    def _history_at(self) -> str:
+        """Which parameter names what stands before the input."""
+        return "conversation" if self.conversation_id is not None else "previous_response_id"
+
     def _take_tools(self) -> None:
         settings, given = self.settings, self.input
         self._more_tools = [
-            *items.additional_tools(self.history, "previous_response_id", -len(self.history)),
+            *items.additional_tools(self.history, self._history_at, -len(self.history)),
             *(items.additional_tools(given, "input") if not isinstance(given, str) else ()),
         ]
         self.toolbox = tools.pack(
@@ -139,7 +144,7 @@ class ResponsesExchange(ChatBacked):
         self.history = history or self.history
         if found and not isinstance(self.input, str):
             self.input = kept.resolved(self.input, found)
-        if items.additional_tools([*self.history, *found.values()], "previous_response_id"):
+        if items.additional_tools([*self.history, *found.values()], self._history_at):
             self._take_tools()
 
     def kept(self) -> Kept | None:
@@ -170,10 +175,24 @@ class ResponsesExchange(ChatBacked):
             if self._more_tools:
                 raw["tools"] = [*(raw.get("tools") or ()), *(tool for _, tool in self._more_tools)]
             return native.to_engine(
-                raw, given, settings, self.toolbox, self.history, self.seal, self.asked, forgets_thoughts=forgets
+                raw,
+                given,
+                settings,
+                self.toolbox,
+                self.history,
+                self.seal,
+                self.asked,
+                history_at=self._history_at,
+                forgets_thoughts=forgets,
             )
         messages = items.messages(
-            given, self.request.instructions, settings, self.history, self.seal, forgets_thoughts=forgets
+            given,
+            self.request.instructions,
+            settings,
+            self.history,
+            self.seal,
+            history_at=self._history_at,
+            forgets_thoughts=forgets,
         )
         return request.to_chat(self.request, settings, self.toolbox, self.with_audio(messages), self.asked)
 

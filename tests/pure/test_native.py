@@ -27,6 +27,25 @@ def sent(body: dict[str, Any], **settings: Any) -> dict[str, Any]:
     return dict(json.loads(exchange(body, **settings).engine_body()))
 
 
+@pytest.mark.parametrize("is_native", [False, True])
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"previous_response_id": "resp_1"}, "previous_response_id[-1].call_id"),
+        ({"conversation": "conv_1"}, "conversation[-1].call_id"),
+    ],
+)
+def test_an_item_of_the_past_that_cannot_be_told_is_named_as_the_request_names_it(
+    body: dict[str, Any], place: str, *, is_native: bool
+) -> None:
+    made = ResponsesExchange(json.dumps({"model": "p", "input": "hi", **body}).encode())
+    made.recall([{"role": "user", "content": "hi"}, OUTPUT], {})
+    made.use(ProfileSettings(name="p", engine_model="m", is_responses_native=is_native))
+    with pytest.raises(RequestError) as caught:
+        made.engine_body()
+    assert caught.value.param == place
+
+
 BASE = {"model": "m", "input": "hi", "store": False}
 
 
