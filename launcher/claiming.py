@@ -28,7 +28,7 @@ def claim(engine: Engine, cluster: Cluster, nodes: list[Node]) -> str:
         host = found.master if found else next((node.address for node in nodes if node.is_head), LOOPBACK)
     port = processes.free_port(host, [urlsplit(each.base_url).port or 0 for each in beside])
     netloc = f"[{host}]" if ":" in host else host
-    transitions.claim(
+    claimed = transitions.claim(
         engine,
         base_url=f"http://{netloc}:{port}/v1",
         api_key=secrets.token_hex(24),
@@ -36,6 +36,8 @@ def claim(engine: Engine, cluster: Cluster, nodes: list[Node]) -> str:
         ray_host=places.host_id() if cluster.local else "",
         beside=beside,
     )
+    if claimed and engine.generation == 1:
+        places.of_this_host().forget_logs(engine.name)  # of one that had its name, and was deleted on another host
     return ""
 
 

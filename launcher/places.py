@@ -124,6 +124,10 @@ class Places:
             if old.stem.isdecimal() and int(old.stem) <= generation - KEPT_LOGS:
                 old.unlink(missing_ok=True)
 
+    def forget_logs(self, engine: str) -> None:
+        """Remove what was kept of every attempt: the engine is gone, or another one that had its name is."""
+        shutil.rmtree(self.logs / engine, ignore_errors=True)
+
     def log_bytes(self, engine: str, generation: int) -> int:
         """Return how much was kept of an attempt, 0 if nothing was."""
         with contextlib.suppress(OSError):

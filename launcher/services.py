@@ -101,7 +101,7 @@ def stop_and_delete(engine: Engine, *, by: str) -> bool:
 
 
 def delete(engine: Engine) -> None:
-    """Delete a stopped engine and the endpoint it owns.
+    """Delete a stopped engine, the endpoint it owns, and its logs on this host.
 
     Raises:
         EngineBusyError: if it is not stopped, or is wanted.
@@ -115,6 +115,7 @@ def delete(engine: Engine) -> None:
         row.delete()
         if owned is not None:
             owned.delete()
+        transaction.on_commit(lambda: places.of_this_host().forget_logs(engine.name))
 
 
 def take_over(name: str) -> bool:

@@ -31,6 +31,22 @@ def test_every_attempt_is_listed_with_its_first_cause(cluster: FakeCluster) -> N
     assert "RuntimeError: then" in logs.reader(engine, 1, cluster).read()
 
 
+def test_a_new_engine_has_nothing_of_one_that_had_its_name(cluster: FakeCluster) -> None:
+    where, old = places.of_this_host(), make()
+    where.save_log("tiny", 1, "RuntimeError: old")
+    services.delete(old)
+    assert not where.log("tiny", 1).parent.exists()
+
+    for generation in (1, 2):  # it was deleted on another host
+        where.save_log("tiny", generation, "RuntimeError: old")
+    engine = wanted(make(env={"FAKE_LOG": "RuntimeError: new", "FAKE_EXIT": "1"}))
+    drive(engine, cluster, until=lambda row: row.generation == 1)
+    assert where.saved_log("tiny", 2) == ""
+    engine = drive(engine, cluster, until=State.FAILED)
+    assert "new" in engine.log_tail
+    assert "old" not in engine.log_tail + engine.state_reason
+
+
 def test_a_running_log_is_read_without_its_secrets(cluster: FakeCluster) -> None:
     engine = ready(cluster, env={"FAKE_LOG": "one\\nTwo"})
     reader = logs.reader(engine, 1, cluster)
