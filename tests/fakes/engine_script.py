@@ -17,12 +17,12 @@ class Step(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     usage: dict[str, Any] | msgspec.UnsetType | None = msgspec.UNSET  # the same
     headers: dict[str, str] = {}
     delay: float = 0  # seconds before the answer
-    hang: bool = False  # no answer until the client leaves
+    hang: bool = False  # no answer until the client leaves, or the engine's `go_on`
     # The connection ends before the answer, after the headers of a stream, or inside the answer.
     break_off: Literal["", "before", "headers", "middle"] = ""
     events: list[Any] | None = None  # of a stream, in place of the plausible ones: bytes and text go out as they are
     gap: float = 0  # seconds between two events of a stream
-    stall: bool = False  # a stream stops in the middle, until the client leaves
+    stall: bool = False  # a stream stops in the middle, until the same
 
 
 class Agent(msgspec.Struct, forbid_unknown_fields=True):

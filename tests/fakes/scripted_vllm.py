@@ -86,6 +86,7 @@ class ScriptedVllm(UvicornThread):
         self.agent: Agent | None = None
         self.requests: list[Seen] = []
         self.running_now = 0
+        self._halted: set[asyncio.Future[None]] = set()  # what ends those that hang or stall
         self._busy = 0  # requests that are slow and flow
         self._slowly = 0  # what those have generated, by the looks at the metrics
 
@@ -98,6 +99,25 @@ class ScriptedVllm(UvicornThread):
     def chats(self) -> list[dict[str, Any]]:
         """The bodies of the chat completions that were asked for, in order."""
         return [seen.body for seen in self.requests if seen.path == "/v1/chat/completions"]
+
+    def go_on(self) -> None:
+        """Let those answers come that hang or stall now."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._resume)
+
+    def _resume(self) -> None:
+        for halted in self._halted:
+            halted.set_result(None)
+        self._halted.clear()
+
+    async def _halt(self, gone: asyncio.Future[Any]) -> None:
+        """Wait until the client leaves, or `go_on`."""
+        halted = asyncio.get_running_loop().create_future()
+        self._halted.add(halted)
+        try:
+            await asyncio.wait({gone, halted}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._halted.discard(halted)
 
     async def _asgi(self, scope: Any, receive: Any, send: Any) -> None:
         raw = b""
@@ -190,9 +210,11 @@ class ScriptedVllm(UvicornThread):
                 if number == middle:
                     await asyncio.sleep(0.05)  # what was sent gets through
                     scope["state"]["transport"].abort()
-                stalls = step.stall and number == len(frames) // 2
-                if number or middle == 0:
-                    await asyncio.wait({gone}, timeout=None if stalls or number == middle else step.gap)
+                stalls = step.stall and 0 < number == len(frames) // 2
+                if stalls:
+                    await self._halt(gone)
+                elif number or middle == 0:
+                    await asyncio.wait({gone}, timeout=None if number == middle else step.gap)
                 if gone.done():
                     seen.client_left = True
                     return
@@ -222,7 +244,7 @@ class ScriptedVllm(UvicornThread):
             return True
         gone = asyncio.ensure_future(receive())
         self._busy += not step.hang
-        await asyncio.wait({gone}, timeout=None if step.hang else step.delay)
+        await (self._halt(gone) if step.hang else asyncio.wait({gone}, timeout=step.delay))
         self._busy -= not step.hang
         if gone.done():
             seen.client_left = True

@@ -1,11 +1,14 @@
 """A TCP proxy that can be cut, closed, or go deaf: a network between two real programs."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Coroutine
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
+
+from tests.fakes.uvicorn_thread import bound
 
 
 class TcpProxy:
@@ -19,6 +22,7 @@ class TcpProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._deaf = False
+        self._place: socket.socket | None = None
         self.port = 0
 
     def open(self) -> None:
@@ -38,8 +42,10 @@ class TcpProxy:
         self._do(self._cut())
 
     async def _listen(self) -> None:
+        if self._place is None:
+            self._place = bound(0)
+            self.port = self._place.getsockname()[1]
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
         if self._server is not None:
@@ -96,3 +102,5 @@ class TcpProxy:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
         self._loop.close()
+        if self._place is not None:
+            self._place.close()

@@ -11,7 +11,17 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-START_SECONDS = 20
+START_SECONDS = 60
+
+
+def bound(port: int) -> socket.socket:
+    """Return a socket on a port, 0 for any. As long as one is bound, listening or not, the system gives the port to
+    nobody who asks for any: what is killed finds its place free when it returns.
+    """
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    return made
 
 
 class UvicornThread:
@@ -25,6 +35,7 @@ class UvicornThread:
         self.port = port
         self.lifespan = lifespan
         self.ws = ws
+        self._place: socket.socket | None = None
         self._transports: set[Any] = set()
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
@@ -42,10 +53,10 @@ class UvicornThread:
 
     def start(self) -> Self:
         """Listen and serve; return when requests are answered. After `stop` or `kill`, the port is the same again."""
-        listener = socket.socket()
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
+        if self._place is None:
+            self._place = bound(self.port)
+            self.port = self._place.getsockname()[1]
+        listener = bound(self.port)
         transports = self._transports
 
         class Protocol(HttpToolsProtocol):
@@ -67,6 +78,7 @@ class UvicornThread:
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=2,
+            timeout_keep_alive=60,  # nobody who pauses for five seconds meets the closing
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, args=(self._server, listener), daemon=True)
@@ -124,3 +136,6 @@ class UvicornThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()
+        if self._place is not None:
+            self._place.close()
+            self._place = None

@@ -37,7 +37,8 @@ def daphne(port: int, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "daphne", "-p", str(port), "-b", "127.0.0.1", "controlplane.asgi:application"]
     process = subprocess.Popen(command, env=environ, cwd=Path(settings.BASE_DIR), stderr=subprocess.PIPE)
     try:
-        until(lambda: _answers(port), seconds=90)
+        until(lambda: _answers(port) or process.poll() is not None, seconds=180)
+        assert process.poll() is None, f"Daphne ended with {process.returncode}."
         yield process
     finally:
         process.terminate()

@@ -1,12 +1,14 @@
 """The real ASGI application on a real Uvicorn, scripted engines behind it, and the rows that join them."""
 
+import json
 import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from copy import copy
 from functools import partial
+from http.client import HTTPConnection
 from typing import Any
 
 import httpx
@@ -90,6 +92,14 @@ class Site:
         with self.client(**headers) as client:
             return client.post("/responses", json={"model": "tiny", "input": given, **request})
 
+    def leave(self, once: Callable[[], Any], /, **headers: str) -> None:
+        """Ask `tiny`, and hang up without an answer once that is true: a time may be over before anybody has read."""
+        sent = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        sent |= {name.replace("_", "-"): text for name, text in headers.items()}
+        with closing(HTTPConnection("127.0.0.1", self.server.port)) as connection:
+            connection.request("POST", "/v1/responses", json.dumps({"model": "tiny", "input": "hi"}), sent)
+            until(once)
+
 
 def register(engine: ScriptedVllm, name: str, **fields: Any) -> Endpoint:
     """Return the endpoint of an engine."""
@@ -112,11 +122,11 @@ def running(engines: int = 1, *, max_model_len: int = 2048, **profile: Any) -> I
         yield site
 
 
-def until(true: Callable[[], Any], *, seconds: float = 30) -> Any:
+def until(true: Callable[[], Any], *, seconds: float = 60) -> Any:
     """Return what the function returns as soon as that is true; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (found := true()):
-        assert time.monotonic() < deadline, "It did not happen in time."
+        assert time.monotonic() < deadline, f"It did not happen within {seconds:g} seconds: {found!r}."
         time.sleep(0.01)
     return found
 

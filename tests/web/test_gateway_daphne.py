@@ -4,7 +4,6 @@ import shutil
 import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -24,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    env = {"ROUNDHOUSE_HEARTBEAT_SECONDS": "0.2", "ROUNDHOUSE_STALL_SECONDS": "1"}
+    env = {"ROUNDHOUSE_HEARTBEAT_SECONDS": "0.2", "ROUNDHOUSE_STALL_SECONDS": "4"}
     with on_daphne(env=env, request_timeout_seconds=60) as started:
         yield started
 
@@ -33,9 +32,8 @@ def test_it_answers_and_notices_a_caller_who_leaves(site: Site) -> None:
     assert site.ask("hello").json()["output"][0]["content"][0]["text"] == "echo: hello"
     assert site.ask(prompt={"id": "pmpt_1"}).json()["error"]["param"] == "prompt"
     site.engine.script.append(Step(hang=True))
-    with pytest.raises(httpx.ReadTimeout), site.client() as client:
-        client.post("/responses", json={"model": "tiny", "input": "hi"}, timeout=0.3)
-    until(lambda: site.engine.requests[-1].client_left, seconds=2)
+    site.leave(lambda: len(site.engine.chats) == 2)
+    until(lambda: site.engine.requests[-1].client_left)
 
 
 def test_it_streams_and_every_fault_ends_a_stream_politely(site: Site) -> None:
@@ -43,7 +41,7 @@ def test_it_streams_and_every_fault_ends_a_stream_politely(site: Site) -> None:
     for step, code, message in FAULTS:
         site.engine.script.append(step)
         last = ask_stream(site).last
-        expected = "sent nothing for 1 seconds" if step.stall else message
+        expected = "sent nothing for 4 seconds" if step.stall else message
         assert (last["status"], expected in last["error"]["message"]) == ("failed", True), last["error"]
         assert ResponseRecord.objects.filter(error_code=code, detail__contains=expected).exists()
     site.engine.script.append(Step(gap=0.5))
@@ -52,9 +50,9 @@ def test_it_streams_and_every_fault_ends_a_stream_politely(site: Site) -> None:
     site.engine.script.append(Step(stall=True))
     leave(site, after=b"output_text.delta")
     left = time.monotonic()
-    until(lambda: site.engine.requests[-1].client_left, seconds=2)
-    assert time.monotonic() - left < 1
-    until(lambda: ResponseRecord.objects.filter(error_code="client_left").exists(), seconds=2)
+    until(lambda: site.engine.requests[-1].client_left)
+    assert time.monotonic() - left < 3
+    until(lambda: ResponseRecord.objects.filter(error_code="client_left").exists())
 
 
 def test_it_speaks_over_websockets(site: Site) -> None:
@@ -71,8 +69,8 @@ def test_it_speaks_over_websockets(site: Site) -> None:
         while mine.hear()["type"] != "response.output_text.delta":
             pass
     left = time.monotonic()
-    until(lambda: site.engine.requests[-1].client_left, seconds=2)
-    assert time.monotonic() - left < 1
+    until(lambda: site.engine.requests[-1].client_left)
+    assert time.monotonic() - left < 3
     site.key = "wrong"
     with pytest.raises(InvalidStatus) as refused, socket(site):
         pass

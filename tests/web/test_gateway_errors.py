@@ -63,7 +63,8 @@ def test_a_key_is_asked_for(headers: dict[str, str], status: int, code: str | No
     }
     with running() as site:
         filled = {name: value.format(**known) for name, value in headers.items()}
-        response = httpx.post(site.url + "/responses", headers=filled, json={"model": "tiny", "input": "hi"})
+        asked = {"model": "tiny", "input": "hi"}
+        response = httpx.post(site.url + "/responses", headers=filled, json=asked, timeout=90)
         assert response.status_code == status
         if code is not None:
             error = error_of(response)
@@ -72,7 +73,7 @@ def test_a_key_is_asked_for(headers: dict[str, str], status: int, code: str | No
             assert not any(key in response.text for key in known.values())
             if code == "model_not_found":
                 assert "The models are: other." in error["message"]
-                listed = httpx.get(site.url + "/models", headers=filled).json()["data"]
+                listed = httpx.get(site.url + "/models", headers=filled, timeout=90).json()["data"]
                 assert [card["id"] for card in listed] == ["other"]
     assert ResponseRecord.objects.exists() == (status == 200)
 
@@ -260,7 +261,7 @@ def test_an_engines_param_code_and_pause_are_kept(site: Site) -> None:
 
 
 def test_an_engine_that_takes_too_long_is_a_504() -> None:
-    with running(request_timeout_seconds=1) as site:
+    with running(request_timeout_seconds=3) as site:
         site.engine.always = Step(hang=True)
         response = site.ask()
     error = error_of(response)

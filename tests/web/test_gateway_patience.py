@@ -11,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
+from responses_api import breaker
 from responses_api.models import ResponseRecord, Session, SessionMove
 from tests.fakes.scripted_vllm import ScriptedVllm, Step
 from tests.web.gateway_server import Site, record, register, running, until
@@ -36,13 +37,13 @@ def circuit_of(name: str) -> str:
 
 
 def test_requests_are_held_while_no_engine_is_there_and_served_when_one_returns() -> None:
-    with running(hold_seconds=20) as site:
+    with running(hold_seconds=80) as site:
         site.engine.kill()
         with asked(site, 8) as answers:
             until(lambda: circuit_of("engine-0") == "unreachable")
             assert not any(answer.done() for answer in answers)
             site.engine.start()
-            assert {answer.result(15).status_code for answer in answers} == {200}
+            assert {answer.result(60).status_code for answer in answers} == {200}
         until(lambda: circuit_of("engine-0") == "")
         assert not SessionMove.objects.exists()
         assert Endpoint.objects.get().circuit_reason == ""
@@ -53,7 +54,7 @@ def test_whoever_waits_in_vain_is_told_when_to_come_back() -> None:
         site.engine.kill()
         started = time.monotonic()
         refused = site.ask()
-        assert 0.4 < time.monotonic() - started < 3
+        assert 0.4 < time.monotonic() - started < 10
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
         Endpoint.objects.update(health="unhealthy", health_reason="no answer for 10 s")
         site.refresh()
@@ -69,7 +70,7 @@ def test_an_endpoint_that_turns_healthy_serves_those_who_wait() -> None:
         with asked(site, 4) as answers:
             until(lambda: Session.objects.count() == 4)
             Endpoint.objects.update(health="healthy")
-            assert {answer.result(5).status_code for answer in answers} == {200}
+            assert {answer.result(30).status_code for answer in answers} == {200}
 
 
 def test_nobody_waits_for_what_is_switched_off() -> None:
@@ -78,15 +79,14 @@ def test_nobody_waits_for_what_is_switched_off() -> None:
         site.refresh()
         started = time.monotonic()
         assert site.ask().status_code == 503
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10
 
 
 def test_a_caller_who_leaves_while_waiting_is_recorded_and_asks_nobody() -> None:
     with running(hold_seconds=20) as site:
         Endpoint.objects.update(health="unhealthy")
         site.refresh()
-        with pytest.raises(httpx.ReadTimeout), site.client() as client:
-            client.post("/responses", json={"model": "tiny", "input": "hi"}, timeout=1)
+        site.leave(Session.objects.exists)
         assert until(ResponseRecord.objects.first).error_code == "client_left"
         assert not site.engine.chats
 
@@ -112,11 +112,12 @@ def test_a_circuit_opens_for_all_processes_and_one_request_closes_it() -> None:
         until(lambda: site.ask().headers["x-roundhouse-endpoint"] == "engine-0")
 
 
-def test_answers_that_stall_open_the_circuit_and_slow_ones_that_flow_do_not() -> None:
-    with running(engines=2, idle_timeout_seconds=0.5) as site:
-        site.engine.script.extend(Step(gap=0.2) for _ in range(3))
+def test_answers_that_stall_open_the_circuit_and_slow_ones_that_flow_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "PAUSES", (600.0,))
+    with running(engines=2, idle_timeout_seconds=1) as site:
+        site.engine.script.extend(Step(gap=0.3) for _ in range(3))
         with asked(site, 6, stream=True) as slow:
-            assert {answer.result(15).status_code for answer in slow} == {200}
+            assert {answer.result(60).status_code for answer in slow} == {200}
         assert circuit_of("engine-0") == ""
         site.engine.always = Step(stall=True)
         mine = list(Session.objects.filter(endpoint__name="engine-0").values_list("key", flat=True))
@@ -131,11 +132,11 @@ def test_answers_that_stall_open_the_circuit_and_slow_ones_that_flow_do_not() ->
 
 
 def test_an_engine_that_does_not_begin_in_time_is_passed_over() -> None:
-    with running(engines=2, first_byte_timeout_seconds=0.3) as site:
+    with running(engines=2, first_byte_timeout_seconds=2) as site:
         site.engine.script.append(Step(hang=True))
         streamed = ask(site, headers={"x-session-id": "mine"})
         assert streamed.headers["x-roundhouse-endpoint"] == "engine-1"
-        assert SessionMove.objects.get().reason == "The engine did not begin its answer within 0.3 seconds."
+        assert SessionMove.objects.get().reason == "The engine did not begin its answer within 2 seconds."
         until(lambda: site.engine.requests[0].client_left)
 
 
@@ -179,19 +180,20 @@ def test_while_paused_requests_wait_and_none_fails(paused: type[Endpoint] | type
             paused.objects.filter(name__in=["tiny", "engine-0"]).update(paused=True)
             site.refresh()
             with asked(site, 5) as waiting:
-                assert already[0].result(5).status_code == 200
+                assert already[0].result(30).status_code == 200
                 # As for new weights: the engine is gone for a while.
                 site.engine.kill()
                 Endpoint.objects.update(health="unhealthy")
                 site.refresh()
                 site.engine.start()
                 Endpoint.objects.update(health="healthy")
+                site.refresh()  # a reading between the two edits may see one without the other, and nobody is patient
                 assert not any(answer.done() for answer in waiting)
                 assert len(site.engine.chats) == 1
                 paused.objects.update(paused=False)
                 started = time.monotonic()
-                assert {answer.result(5).status_code for answer in waiting} == {200}
-                assert time.monotonic() - started < 2
+                assert {answer.result(30).status_code for answer in waiting} == {200}
+                assert time.monotonic() - started < 10
         assert not SessionMove.objects.exists()
 
 
@@ -204,7 +206,7 @@ def test_new_sessions_go_past_a_paused_endpoint_and_its_own_wait() -> None:
             assert {site.ask().headers["x-roundhouse-endpoint"] for _ in range(3)} == {"engine-1"}
             assert not waiting[0].done()
             Endpoint.objects.update(paused=False)
-            assert waiting[0].result(5).headers["x-roundhouse-endpoint"] == "engine-0"
+            assert waiting[0].result(30).headers["x-roundhouse-endpoint"] == "engine-0"
 
 
 # The configuration, live
@@ -229,7 +231,9 @@ def test_a_request_keeps_the_settings_it_began_with() -> None:
             ConfigProfile.objects.update(extra_body={"top_k": 8}, hold_seconds=0, request_timeout_seconds=1)
             site.refresh()
             Endpoint.objects.update(health="healthy")
-            assert waiting[0].result(5).status_code == 200
+            assert waiting[0].result(30).status_code == 200
         assert site.engine.chats[0]["top_k"] == 7
+        ConfigProfile.objects.update(request_timeout_seconds=60)
+        site.refresh()
         assert site.ask().status_code == 200
         assert site.engine.chats[1]["top_k"] == 8
