@@ -1,6 +1,7 @@
 """A running engine's log, as its job writes it, and whoever watches it over a WebSocket."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -40,6 +41,12 @@ def write(engine: Engine, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
         file.write(text)
+
+
+def forget_logs(name: str = "tiny") -> None:
+    """Remove what jobs wrote, and what was kept of earlier engines of that name: it is shown until a job writes."""
+    shutil.rmtree(places.of_this_host().temp, ignore_errors=True)
+    shutil.rmtree(places.of_this_host().log(name, 1).parent, ignore_errors=True)
 
 
 def session_of(user: User) -> str:

@@ -1,6 +1,5 @@
 """An engine's log on a WebSocket: who may watch, what they see, and how little a slow page costs."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +12,7 @@ from launcher import consumers, places
 from launcher.models import Engine
 from launcher.states import State
 from tests.fakes.uvicorn_thread import UvicornThread
-from tests.web.live_log import launched, session_of, watching, write
+from tests.web.live_log import forget_logs, launched, session_of, watching, write
 from tests.web.surfaces import make_user, put_in_state
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,8 +28,9 @@ def server() -> Iterator[UvicornThread]:
 @pytest.fixture
 def port(server: UvicornThread, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setattr(consumers, "LOOK_SECONDS", 0.02)
+    forget_logs()
     yield server.port
-    shutil.rmtree(places.of_this_host().temp, ignore_errors=True)
+    forget_logs()
 
 
 @pytest.fixture

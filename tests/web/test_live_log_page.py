@@ -1,6 +1,5 @@
 """The page of an engine's log in a real browser."""
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -15,7 +14,7 @@ from launcher.models import Engine
 from launcher.states import State
 from tests.fakes.uvicorn_thread import UvicornThread
 from tests.web.browser import browsing
-from tests.web.live_log import launched, session_of, write
+from tests.web.live_log import forget_logs, launched, session_of, write
 from tests.web.surfaces import make_user, put_in_state, signed_in, text
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,10 +28,11 @@ def ann() -> User:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[UvicornThread]:
     monkeypatch.setattr(consumers, "LOOK_SECONDS", 0.05)
+    forget_logs()
     with UvicornThread(application, lifespan="on", ws="websockets-sansio") as server:
         yield server
         server.stop()
-    shutil.rmtree(places.of_this_host().temp, ignore_errors=True)
+    forget_logs()
 
 
 def url(engine: Engine) -> str:
