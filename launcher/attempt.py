@@ -26,6 +26,7 @@ from launcher.states import State
 
 logger = logging.getLogger(__name__)
 
+KEEP_SECONDS = 60.0  # between two copies of the log of an engine that serves
 TOKEN_SECONDS = 20.0  # for the first token; a longer warm-up is asked again at the next visit
 BEFORE_LOADING = {progress.PROCESSES, progress.SMALL_FILES, progress.DOWNLOADING, progress.MODEL}
 _SECRET_NAME = re.compile(r"TOKEN|KEY|SECRET|PASSWORD", re.IGNORECASE)
@@ -140,6 +141,15 @@ class Attempt:
             logger.warning("Engine %s: its log cannot be kept: %s", engine.name, error)
         return self.where.saved_log(engine.name, engine.generation)
 
+    def _keep_log_of_now(self, now: dt.datetime) -> None:
+        """Copy the log of an engine that serves, now and then: a machine that dies takes its temporary folder along.
+
+        A cluster that was joined sends its logs whole, which would take too long.
+        """
+        engine = self.engine
+        if self.cluster.local and now.timestamp() - self.where.saved_at(engine.name, engine.generation) > KEEP_SECONDS:
+            self.keep_log()
+
     def clear_away(self) -> None:
         """Remove what its processes, which are gone, left in shared memory and in its temporary folder."""
         if self.claimed and self.cluster.local:
@@ -153,6 +163,7 @@ class Attempt:
             return replace(seen, cause=causes.cause(log), port_lost=lost)
         if self.engine.state == State.STARTING:
             return self._observe_starting(seen, now)
+        self._keep_log_of_now(now)
         self.found = probe.look(self._target())
         if self.engine.endpoint is None:  # someone deleted it; it comes back when the engine is well
             return replace(seen, answers=not self.found.problem, problem=self.found.problem)

@@ -4,6 +4,8 @@ A place counts bytes from the log's beginning. The end of a line that is still b
 so that what is read can be searched and redacted line by line.
 """
 
+import contextlib
+import ctypes
 from io import SEEK_END
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from launcher.cluster import LogPart
 
 PART_BYTES = 262_144  # at a time
 KEPT_BYTES = 4_000_000  # from the end; what lies before is passed over
+DISK_BYTES = 4 * KEPT_BYTES  # that a log may take while it grows
+BLOCK = 512  # bytes, as `st_blocks` counts
+KEEP_SIZE, PUNCH_HOLE = 1, 2  # of Linux's fallocate
 
 
 def begin(size: int, place: int) -> int:
@@ -29,6 +34,21 @@ def read(path: Path, place: int, *, last: bool) -> LogPart | None:
             return cut(file.read(PART_BYTES), began, first=began not in {0, place}, last=last)
     except OSError:
         return None
+
+
+def give_back(path: Path) -> None:
+    """Give back the disk under the beginning of a large log that is still written to; its places stay what they are.
+
+    Where that cannot be done (Linux can, on all but rare file systems) it grows on.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        if path.stat().st_blocks * BLOCK <= DISK_BYTES:
+            return
+        with path.open("r+b") as file:
+            unread = file.seek(0, SEEK_END) - 2 * KEPT_BYTES
+            ctypes.CDLL(None).fallocate(
+                file.fileno(), KEEP_SIZE | PUNCH_HOLE, ctypes.c_longlong(0), ctypes.c_longlong(unread)
+            )
 
 
 def cut(data: bytes, began: int, *, first: bool, last: bool) -> LogPart:

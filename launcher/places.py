@@ -134,6 +134,12 @@ class Places:
             return self.log(engine, generation).stat().st_size
         return 0
 
+    def saved_at(self, engine: str, generation: int) -> float:
+        """Return when something was last kept of an attempt, in seconds since 1970; 0 if nothing was."""
+        with contextlib.suppress(OSError):
+            return self.log(engine, generation).stat().st_mtime
+        return 0
+
     def saved_log(self, engine: str, generation: int) -> str:
         """Return what was kept of an attempt; "" if nothing was."""
         with contextlib.suppress(OSError):

@@ -71,7 +71,11 @@ class LocalHead:
             return None
 
     def job_log(self, submission_id: str) -> str:
-        """Return the end of a job's log. The file is there even when the head is gone, until the next one starts."""
+        """Return the end of a job's log. The file is there even when the head is gone, until the next one starts.
+
+        Ray lets it grow for as long as the job runs: what nobody reads any more is given back to the disk.
+        """
+        log_part.give_back(self._job_log(submission_id))
         return _last_bytes(self._job_log(submission_id))
 
     def job_log_after(self, submission_id: str, place: int, *, last: bool = False) -> LogPart | None:

@@ -1,5 +1,7 @@
 """Parts of a log that grows."""
 
+from pathlib import Path
+
 import pytest
 
 from launcher import log_part
@@ -45,3 +47,22 @@ def test_a_line_longer_than_a_part_comes_in_pieces() -> None:
 )
 def test_where_to_read_on(size: int, place: int, begins: int) -> None:
     assert log_part.begin(size, place) == begins
+
+
+def test_a_large_log_gives_back_the_disk_under_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "job.log"
+    line = b"x" * 999 + b"\n"
+    with path.open("ab", buffering=0) as writer:
+        writer.write(line * 12_000)
+        log_part.give_back(path)
+        assert path.stat().st_blocks * log_part.BLOCK >= 12_000_000
+        writer.write(line * 12_000)
+        log_part.give_back(path)
+        writer.write(b"last\n")
+    assert path.stat().st_size == 24_000_005
+    assert path.stat().st_blocks * log_part.BLOCK < 9_000_000
+    part = log_part.read(path, 0, last=True)
+    assert part is not None
+    assert part.text.startswith(line.decode())
+    assert path.read_bytes()[-8_000_000:] == line[-995:] + line * 7999 + b"last\n"
+    log_part.give_back(tmp_path / "none.log")

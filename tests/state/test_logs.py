@@ -1,8 +1,11 @@
 """The logs of attempts: whole, searched, followed, and which attempt failed of what."""
 
-import pytest
+from datetime import timedelta
 
-from launcher import logs, places, services
+import pytest
+from django.utils import timezone
+
+from launcher import logs, places, reconcile, services
 from launcher.models import Engine
 from launcher.states import State
 from tests.fakes.cluster import FakeCluster
@@ -60,6 +63,18 @@ def test_a_running_log_is_read_without_its_secrets(cluster: FakeCluster) -> None
     drive(engine, cluster, until=State.STOPPED)
     assert not reader.running()
     assert logs.reader(Engine.objects.get(), 1, cluster).read() == "started with key [redacted]\none\nTwo\n"
+
+
+def test_the_log_of_an_engine_that_serves_is_kept_every_minute(cluster: FakeCluster) -> None:
+    engine = ready(cluster)
+    (job,) = cluster.jobs_by_id.values()
+    with job.log.open("a") as file:
+        file.write(f"three {engine.api_key}\n")
+    where, now = places.of_this_host(), timezone.now()
+    reconcile.reconcile_engine(engine.pk, cluster, now=now)
+    assert "three" not in where.saved_log("tiny", 1)
+    reconcile.reconcile_engine(engine.pk, cluster, now=now + timedelta(seconds=90))
+    assert where.saved_log("tiny", 1).endswith("three [redacted]\n")
 
 
 def test_a_log_is_read_on_where_the_cluster_forgets_it(cluster: FakeCluster) -> None:
