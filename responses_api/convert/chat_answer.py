@@ -25,7 +25,7 @@ def without_token_ids(answer: dict[str, Any], *, keep_logprobs: bool) -> None:
     put into words again.
     """
     answer.pop("prompt_token_ids", None)
-    for choice in answer["choices"]:
+    for choice in answer.get("choices") or ():
         choice.pop("token_ids", None)
         choice.pop("routed_experts", None)
         scores = choice.get("logprobs")

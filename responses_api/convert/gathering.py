@@ -161,8 +161,8 @@ class Gathering:
 
     def _hear_call(self, sent: wire.ToolCall) -> Heard:
         call = next((call for call in reversed(self.calls) if call.is_meant(sent)), None)
-        if call is None:
-            call = GrowingCall(sent.id or self._new_id("call"), sent.id, sent.index)
+        if call is None or call.is_followed_by(sent):
+            call = GrowingCall(self._call_id(sent), sent.id, sent.index)
             self.calls.append(call)
         if sent.function is None or call.is_closed:
             return Heard(Kind.CALL, call=call)
@@ -171,6 +171,12 @@ class Gathering:
         if sent.function.arguments is not None:
             call.pieces.append(arguments_text(sent.function.arguments))
         return Heard(Kind.CALL, call=call)
+
+    def _call_id(self, sent: wire.ToolCall) -> str:
+        """Return the id of a call that begins: one of ours, if the engine gave none, or that of another call."""
+        if not sent.id or any(call.call_id == sent.id for call in self.calls):
+            return self._new_id("call")
+        return sent.id
 
     def _name_call(self, call: GrowingCall, name: str) -> None:
         """Call it so. Whether the caller may have it is known from here on, and where it stands."""
@@ -207,7 +213,7 @@ class Gathering:
             self._show(message.output_item)
         for sent in _calls_in(message):
             if sent.function is not None:
-                call = GrowingCall(sent.id or self._new_id("call"))
+                call = GrowingCall(self._call_id(sent))
                 call.pieces.append(arguments_text(sent.function.arguments))
                 self.calls.append(call)
                 self._name_call(call, sent.function.name or "")
@@ -257,7 +263,7 @@ def decode(data: bytes) -> wire.ChatChunk:
         ToldError: if it is an error, with the engine's words.
     """
     try:
-        chunk = _chunk_decoder.decode(data)
+        chunk = _read_chunk(data)
     except (ValueError, RecursionError) as error:
         raise BadAnswerError(f"The engine's answer is not a chat completion: {error}") from None
     if chunk.is_error:
@@ -265,3 +271,17 @@ def decode(data: bytes) -> wire.ChatChunk:
         message = said.message or "The engine broke its answer off, and does not say why."
         raise ToldError(message, told_status=said.code if type(said.code) is int else None)
     return chunk
+
+
+def _read_chunk(data: bytes) -> wire.ChatChunk:
+    """Return the chunk. Some servers send null (`"choices": null` beside the usage) where vLLM leaves a field out."""
+    try:
+        return _chunk_decoder.decode(data)
+    except msgspec.ValidationError:
+        return msgspec.convert(_without_nulls(msgspec.json.decode(data)), wire.ChatChunk)
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value

@@ -32,14 +32,26 @@ class GrowingCall:
             return False
         return sent.index is None or self.index is None or sent.index == self.index
 
+    def is_followed_by(self, sent: wire.ToolCall) -> bool:
+        """Whether a piece that seems to belong to this call begins another: some servers send calls whole, and neither
+        number nor name them. What has an object for its arguments takes no more of them.
+        """
+        given = sent.function
+        if (sent.id and self.engine_id) or given is None or not given.name or given.arguments in (None, ""):
+            return False
+        return self._is_complete()
+
     def close_if_complete(self) -> None:
         """Close it if its arguments are a whole object: nothing that could follow would belong to it. Engines that send
         the arguments of parallel calls in turns leave them open longer.
         """
+        self.is_closed = self._is_complete()
+
+    def _is_complete(self) -> bool:
         try:
-            self.is_closed = isinstance(msgspec.json.decode("".join(self.pieces)), dict)
+            return isinstance(msgspec.json.decode("".join(self.pieces)), dict)
         except (ValueError, RecursionError):
-            self.is_closed = False
+            return False
 
 
 @dataclass(slots=True)

@@ -155,6 +155,7 @@ class ChatStream(ChunkReader):
         self.gathering.add(chunk)
         body = generation.whole(data)
         body["id"], body["model"] = self._stamp.response_id, self._model
+        body["choices"] = body.get("choices") or []  # clients look into it, where some servers have null or nothing
         if self.gathering.token_ids is not None:
             chat_answer.without_token_ids(body, keep_logprobs=self._wants_logprobs)
         if not self._wants_usage:

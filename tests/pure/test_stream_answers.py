@@ -226,6 +226,40 @@ def test_parallel_calls_are_told_apart(deltas: list[dict[str, Any]]) -> None:
     ]
 
 
+def test_calls_that_come_whole_without_a_number_or_an_id_are_told_apart() -> None:
+    first, second = ({"tool_calls": [{"function": {"name": "f", "arguments": text}}]} for text in ("{}", '{"a": 1}'))
+    for deltas in ([first, second], [first, {"content": "x"}, second]):
+        output = events(said(*deltas, finish="tool_calls"))[-1]["response"]["output"]
+        calls = [item for item in output if item["type"] == "function_call"]
+        assert [item["arguments"] for item in calls] == ["{}", '{"a": 1}']
+        assert len({item["call_id"] for item in calls}) == 2
+    repeated = {"tool_calls": [{"function": {"name": "f", "arguments": ""}}]}
+    (only,) = events(said(first, repeated, finish="tool_calls"))[-1]["response"]["output"]
+    assert only["arguments"] == "{}"
+
+
+def test_calls_of_one_id_get_two() -> None:
+    calls = [{"id": "c1", "function": {"name": name, "arguments": "{}"}} for name in "fg"]
+    pieces = [{"tool_calls": [{**one, "index": index}]} for index, one in enumerate(calls)]
+    output = events(said(*pieces, finish="tool_calls"))[-1]["response"]["output"]
+    assert [(item["call_id"], item["name"]) for item in output] == [("c1", "f"), ("call_1", "g")]
+    choice = {"message": {"tool_calls": calls}, "finish_reason": "tool_calls"}
+    whole = exchange().answer(msgspec.json.encode({"choices": [choice], "usage": USAGE}), stamp())
+    assert msgspec.json.decode(whole.body)["output"] == output
+
+
+@pytest.mark.parametrize("kind", [ResponsesExchange, ChatExchange])
+@pytest.mark.parametrize("settings", [PLAIN, replace(PLAIN, return_token_id_information=True)])
+def test_null_says_the_same_as_nothing(kind: type[Exchange], settings: ProfileSettings) -> None:
+    stream = exchange(kind, settings, stream_options={}).stream(stamp())
+    piece = chunk(content="hello", tool_calls=None)
+    piece["choices"][0] |= {"index": None, "logprobs": None}
+    sent = stream.feed(streamed(piece, chunk("stop"), {"choices": None, "usage": USAGE}, {"usage": USAGE}, b"[DONE]"))
+    assert (stream.error, stream.said_all) == (None, True)
+    assert b"hello" in sent
+    assert b'"choices":null' not in sent
+
+
 def lives(found: list[dict[str, Any]]) -> list[tuple[str, int]]:
     """When which item begins and ends."""
     return [
