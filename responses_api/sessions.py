@@ -8,6 +8,7 @@ from responses_api import affinity, store
 from responses_api.affinity import SessionKey
 from responses_api.balancing import BY_LOAD, WAYS, Candidates
 from responses_api.directory import Directory
+from responses_api.errors import UnavailableError
 from responses_api.fingerprint import Trail
 from responses_api.ledger import Ledger, Pin, Place
 from responses_api.limits import Limits
@@ -97,7 +98,10 @@ class Sessions:
         keys = self._ledger.recognised(ends)
         if self._ledger.is_away or (keys and (session.fresh or session.key in keys)):
             return keys
-        return await self._store.read(store.recognise, trace.caller.id, trace.profile.id, ends)
+        try:
+            return await self._store.read(store.recognise, trace.caller.id, trace.profile.id, ends)
+        except UnavailableError:  # the first to notice that the database is away: it is no reason to refuse
+            return keys
 
     async def move(self, trace: Trace, pin: Pin, candidates: Mapping[int, str], reason: str) -> None:
         """Bind the trace's session to one of the candidates, or to whichever another process has chosen."""
