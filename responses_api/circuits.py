@@ -19,6 +19,9 @@ from responses_api.snapshot import ProfileView
 
 logger = logging.getLogger(__name__)
 
+# After so many seconds a decision is written again that could not be: the database was away.
+SHARE_SECONDS = 1.0
+
 
 def _cause(error: RetryableError) -> Cause | None:
     if isinstance(error, ConnectError):
@@ -135,12 +138,28 @@ class Circuits:
         self._later(self._share(endpoint_id, circuit))
 
     async def _share(self, endpoint_id: int, circuit: Circuit | None) -> None:
-        try:
-            await self._ledger.change(partial(circuits.write, endpoint_id, circuit))
-        except UnavailableError:
-            logger.warning("That endpoint %d answers, or does not, cannot be shared with other processes.", endpoint_id)
-            return
-        await self._forget(endpoint_id, circuit)
+        """Write the decision, as often as that takes, unless another one replaces it; then go by the snapshot again."""
+        is_told = False
+        while self._is_ours(endpoint_id, circuit):
+            try:
+                await self._ledger.change(partial(circuits.write, endpoint_id, circuit))
+                await self._directory.newer()
+            except UnavailableError:
+                if not is_told:
+                    logger.warning(
+                        "What was found of endpoint %d is known to this process alone.", endpoint_id
+                    )
+                is_told = True
+                await asyncio.sleep(SHARE_SECONDS)
+            else:
+                self._give_up(endpoint_id, circuit)
+
+    def _is_ours(self, endpoint_id: int, circuit: Circuit | None) -> bool:
+        return endpoint_id in self._ours and self._ours[endpoint_id] is circuit
+
+    def _give_up(self, endpoint_id: int, circuit: Circuit | None) -> None:
+        if self._is_ours(endpoint_id, circuit):
+            del self._ours[endpoint_id]
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -153,5 +172,10 @@ class Circuits:
             await self._directory.newer()
         except UnavailableError:
             return
-        if self._ours.get(endpoint_id) is circuit:
-            self._ours.pop(endpoint_id, None)
+        self._give_up(endpoint_id, circuit)
+
+    async def close(self) -> None:
+        """Share no more."""
+        for task in self._sharing:
+            task.cancel()
+        await asyncio.gather(*self._sharing, return_exceptions=True)

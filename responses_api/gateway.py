@@ -103,6 +103,7 @@ class Gateway:
         await self._background.close()
         await self._loads.close()
         await self._asking.close()
+        await self._circuits.close()
         await self._limits.close()
         await self.ledger.close()
         await self.upstream.close()
