@@ -146,9 +146,7 @@ class Circuits:
                 await self._directory.newer()
             except UnavailableError:
                 if not is_told:
-                    logger.warning(
-                        "What was found of endpoint %d is known to this process alone.", endpoint_id
-                    )
+                    logger.warning("What was found of endpoint %d is known to this process alone.", endpoint_id)
                 is_told = True
                 await asyncio.sleep(SHARE_SECONDS)
             else:
