@@ -34,13 +34,15 @@ BUSY = frozenset({502, 503, 504})
 class Asking:
     """The questions of one event loop to its engines."""
 
-    def __init__(self, placing: Placing, circuits: Circuits, limits: Limits, upstream: Upstream) -> None:
+    def __init__(
+        self, placing: Placing, circuits: Circuits, limits: Limits, upstream: Upstream, budget: RetryBudget
+    ) -> None:
         self._vigil = Vigil(upstream, hung=circuits.hung)
         self._placing = placing
         self._limits = limits
         self._circuits = circuits
         self._upstream = upstream
-        self._budget = RetryBudget()
+        self._budget = budget
 
     async def ask(self, trace: Trace) -> UpstreamAnswer | UpstreamStream:
         """Return an engine's answer. If one gives none, another is asked: what an engine answered, never.

@@ -36,6 +36,7 @@ from responses_api.loads import Loads
 from responses_api.placing import Placing
 from responses_api.recalling import Recalling
 from responses_api.recording import Recording
+from responses_api.retries import RetryBudget
 from responses_api.sealing import Sealing
 from responses_api.sessions import Sessions
 from responses_api.snapshot import ProfileView
@@ -65,6 +66,7 @@ class Gateway:
         secure_cookies: bool,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
         stall_seconds: float = STALL_SECONDS,
+        retry_budget: RetryBudget | None = None,
         stores: bool = True,
         keep_days: int = KEEP_DAYS,
         background_running: int = MAX_RUNNING,
@@ -72,9 +74,10 @@ class Gateway:
         spool_bytes: int = SPOOL_BYTES,
     ) -> None:
         """A streamed answer that is silent for `heartbeat_seconds` says that it goes on; an engine that is silent for
-        `stall_seconds` in the middle of one is taken for dead. `stores`: whether responses are stored, and for how many
-        days: 0 is for ever. `background_running`: how many are worked on in the background at once. `spool`: the folder
-        for what the ledger writes while the database is away, and how many bytes that may be.
+        `stall_seconds` in the middle of one is taken for dead. `retry_budget`: what asking again may cost. `stores`:
+        whether responses are stored, and for how many days: 0 is for ever. `background_running`: how many are worked on
+        in the background at once. `spool`: the folder for what the ledger writes while the database is away, and how
+        many bytes that may be.
         """
         self.ledger = Ledger(writer=Writer(away=Away(spool, max_bytes=spool_bytes)))
         self.directory = Directory(beside=self.ledger.read_moves)
@@ -87,7 +90,7 @@ class Gateway:
         self._circuits = Circuits(self.directory, self.ledger)
         placing = Placing(self.directory, self._sessions, self._circuits)
         self.admission = Admission(self.directory, self._limits)
-        self._asking = Asking(placing, self._circuits, self._limits, self.upstream)
+        self._asking = Asking(placing, self._circuits, self._limits, self.upstream, retry_budget or RetryBudget())
         self._sealing = Sealing(cookie_secret)
         self._background = Background(
             self.ledger, self.store, work=self._work_in_background, max_running=background_running

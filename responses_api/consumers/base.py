@@ -12,6 +12,7 @@ from responses_api import wire
 from responses_api.consumers import farewell
 from responses_api.errors import BodyTooLargeError, EncodedBodyError, GatewayError, MethodNotAllowedError
 from responses_api.gateway import Gateway
+from responses_api.retries import RetryBudget
 from responses_api.sse import CONTENT_TYPE
 from responses_api.trace import Arrival, Reply, new_id
 
@@ -32,6 +33,7 @@ def gateway() -> Gateway:
             secure_cookies=settings.SECURE_COOKIES,
             heartbeat_seconds=settings.HEARTBEAT_SECONDS,
             stall_seconds=settings.STALL_SECONDS,
+            retry_budget=RetryBudget(share=settings.RETRY_SHARE, burst=settings.RETRY_BURST),
             stores=settings.STORE_RESPONSES,
             keep_days=settings.STORE_DAYS,
             background_running=settings.BACKGROUND_RUNNING,

@@ -29,6 +29,10 @@ def test_every_number_is_the_codes() -> None:
         assert [float(each) for each in shown.split(",")] == [*(value if isinstance(value, tuple) else [value])], name
 
 
+def test_the_budget_without_a_setting_is_that_of_the_settings() -> None:
+    assert (retries.RETRY_BURST, retries.RETRY_SHARE) == (settings.RETRY_BURST, settings.RETRY_SHARE)
+
+
 def test_every_fault_has_a_test_that_exists() -> None:
     rows = table_rows(PAGE, "Faults, and the tests that make them")
     assert len(rows) > 20

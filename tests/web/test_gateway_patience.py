@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from django.test import override_settings
 from django.utils import timezone
 
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
@@ -159,6 +160,17 @@ def test_attempts_are_bounded() -> None:
             engine.always = Step(break_off="before")
         assert site.ask().status_code == 502
         assert sum(len(engine.chats) for engine in site.engines) == 2
+
+
+def test_a_process_asks_again_as_often_as_its_budget_allows() -> None:
+    with override_settings(RETRY_BURST=1, RETRY_SHARE=0), running(engines=2) as site:
+        for engine in site.engines:
+            engine.script.append(Step(break_off="before"))
+        assert [site.ask().status_code for _ in range(3)] == [502, 200, 200]
+        assert sum(len(engine.chats) for engine in site.engines) == 4
+        site.engine.always = site.engines[1].always = Step(break_off="before")
+        assert site.ask().status_code == 502
+        assert sum(len(engine.chats) for engine in site.engines) == 5
 
 
 def test_what_an_engine_answered_is_never_asked_for_again() -> None:
