@@ -95,24 +95,51 @@ class ErrorDetail(msgspec.Struct):
 
 
 _any_decoder = msgspec.json.Decoder()
+MAX_LINE = 300
 completion_decoder = msgspec.json.Decoder(ChatCompletion)
 
 
 def engine_error(body: bytes) -> ErrorDetail:
     """Return what an engine said in an error, in whichever of the usual shapes; empty if it said nothing readable.
 
-    vLLM sends `{"error": {…}}`, older ones the object itself, its authentication `{"error": "text"}`, and FastAPI
-    `{"detail": …}`.
+    vLLM sends `{"error": {…}}`, older ones the object itself, its authentication `{"error": "text"}`, FastAPI
+    `{"detail": …}`, which may be a list of what is wrong where, and web servers a line of text.
     """
     try:
         said = _any_decoder.decode(body)
     except (ValueError, RecursionError):
-        return ErrorDetail()
+        return ErrorDetail(_line(body))
     for name in ("error", "detail"):
         if isinstance(said, dict) and name in said:
             said = said[name]
+    if isinstance(said, list):
+        return _complaints(said)
     if isinstance(said, str):
         return ErrorDetail(said)
     if not isinstance(said, dict) or not isinstance(said.get("message"), str):
         return ErrorDetail()
     return ErrorDetail(said["message"], said.get("param"), said.get("code"))
+
+
+def _line(body: bytes) -> str:
+    """Return a body that is one line of text; empty if it is a page, a stack trace or no text at all."""
+    try:
+        text = body[: MAX_LINE + 1].decode().strip()
+    except UnicodeDecodeError:
+        return ""
+    return text if text.isprintable() and len(text) <= MAX_LINE and text[:1] not in ("<", "{", "[") else ""
+
+
+def _complaints(said: list[Any]) -> ErrorDetail:
+    """Return what FastAPI says of a body that it does not take: what is wrong, and where the first of that is."""
+    found = [one for one in said if isinstance(one, dict) and isinstance(one.get("msg"), str)]
+    places = [_place(one.get("loc")) for one in found]
+    message = "; ".join(
+        f"{place}: {one['msg']}" if place else one["msg"] for place, one in zip(places, found, strict=True)
+    )
+    return ErrorDetail(message, next(iter(places), None) or None)
+
+
+def _place(loc: Any) -> str:
+    steps = loc if isinstance(loc, list) else []
+    return ".".join(str(step) for step in (steps[1:] if steps[:1] == ["body"] else steps))

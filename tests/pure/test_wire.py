@@ -76,7 +76,15 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
         (b'{"error": "Unauthorized"}', "Unauthorized"),
         (b'{"detail": "Not Found"}', "Not Found"),
         (b'{"detail": [{"loc": ["body"]}]}', ""),
+        (
+            b'{"detail": [{"loc": ["body", "top_k", 0], "msg": "no number"}, {"loc": ["body"], "msg": "no"}, 1]}',
+            "top_k.0: no number; no",
+        ),
+        (b"Internal Server Error\n", "Internal Server Error"),
         (b"<html>Bad Gateway</html>", ""),
+        (b"Traceback (most recent call last):\n  File", ""),
+        (b"x" * 301, ""),
+        (b'{"error": {"message": "cut', ""),
         (b"", ""),
         (b"[]", ""),
         (b"\xff\xfe", ""),
@@ -84,3 +92,8 @@ def test_a_whole_number_may_be_written_with_a_point() -> None:
 )
 def test_an_engines_error_is_read_in_every_usual_shape(body: bytes, message: str) -> None:
     assert wire.engine_error(body).message == message
+
+
+def test_an_engine_that_complains_of_a_field_names_it() -> None:
+    body = b'{"detail": [{"loc": ["body", "top_k"], "msg": "no number", "type": "int_parsing"}]}'
+    assert wire.engine_error(body).param == "top_k"
