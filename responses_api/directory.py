@@ -6,6 +6,7 @@ while the database is away, the last snapshot serves.
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -145,13 +146,18 @@ class Directory:
         *,
         read: Callable[[], Snapshot] = load,
         refresh_seconds: float = REFRESH_SECONDS,
+        stale_seconds: float = STALE_SECONDS,
         beside: Callable[[], Callable[[], None]] | None = None,
     ) -> None:
-        """`beside` is called after each reading, in its thread, and what it returns on the event loop."""
+        """What other processes said counts for `stale_seconds`. `beside` is called after each reading, in its thread,
+        and what it returns on the event loop.
+        """
         self._read = read
         self._beside = beside
         self._refresh_seconds = refresh_seconds
+        self._stale_seconds = stale_seconds
         self._snapshot: Snapshot | None = None
+        self._read_at = 0.0  # on the monotonic clock
         self._attempt: asyncio.Future[None] | None = None
         self._newer: asyncio.Future[bool] | None = None  # whether the next reading succeeds
         self._wanted = asyncio.Event()
@@ -178,8 +184,9 @@ class Directory:
 
     @property
     def demands(self) -> Mapping[str, tuple[Share, ...]]:
-        """What processes ask of what is limited, as the last snapshot has it."""
-        return self._snapshot.demands if self._snapshot else {}
+        """What processes ask of what is limited, as the last snapshot has it; nothing, if that is old."""
+        is_new = time.monotonic() - self._read_at < self._stale_seconds
+        return self._snapshot.demands if self._snapshot and is_new else {}
 
     async def newer(self) -> Snapshot:
         """Return a snapshot whose reading begins after this call: what is not in the last one may be new.
@@ -220,8 +227,10 @@ class Directory:
             self._wanted.clear()
             newer, self._newer = self._newer, None
             before = self._snapshot
+            began = time.monotonic()
             try:
                 self._snapshot = await loop.run_in_executor(self._thread, self._load)
+                self._read_at = began
                 if self._beside is not None:
                     (await loop.run_in_executor(self._thread, self._beside))()
                 if away:

@@ -81,7 +81,7 @@ class Demands:
 
     async def _tell(self) -> None:
         """Tell the others for as long as there is something to tell."""
-        told = True
+        told, is_away = True, False
         while told:
             told = bool(self.running or self._requests)
             now = datetime.now(UTC)
@@ -100,8 +100,11 @@ class Demands:
                 self._requests.clear()
             try:
                 await self._ledger.change(partial(demands.write, self._process, rows, now))
+                is_away = False
             except UnavailableError:
-                logger.warning("What runs here is not known to other processes: limits hold for each by itself.")
+                if not is_away:
+                    logger.warning("What runs here is not known to other processes: limits hold for each by itself.")
+                is_away = True
             await asyncio.sleep(TELL_SECONDS)
         self._telling = None
 
