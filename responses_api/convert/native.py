@@ -28,6 +28,7 @@ OURS = frozenset(
 OUR_REASONING = frozenset({"context", "mode"})
 # How a profile's settings, which are named as chat completions name them, are called here.
 RENAMED = {"max_tokens": "max_output_tokens", "max_completion_tokens": "max_output_tokens"}
+CAPS = frozenset({*RENAMED, *RENAMED.values()})
 # What the resource shows as it was in effect, under the names of chat completions.
 SHOWN = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "top_logprobs")
 
@@ -64,7 +65,7 @@ def to_engine(
         fields["metadata"] = without(fields["metadata"])
     if isinstance(reasoning := fields.get("reasoning"), dict):
         fields["reasoning"] = {name: value for name, value in reasoning.items() if name not in OUR_REASONING}
-    body = _renamed(settings.laid_over(fields, asked))
+    body = _renamed(settings.laid_over(fields, asked, caps=CAPS))
     if toolbox.chat_tools or fields.get("tools"):
         hosted = [tool for tool in fields.get("tools") or () if tool.get("type") in HOSTED]
         body["tools"] = [*({"type": "function", **tool["function"]} for tool in toolbox.chat_tools), *hosted]

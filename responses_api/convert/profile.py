@@ -11,6 +11,8 @@ from responses_api.convert.think import Tags
 from responses_api.errors import RequestError, UnsupportedError
 
 TEMPLATE = "chat_template_kwargs"
+# What limits an answer has two names in chat completions; engines look at the newer one first.
+CAPS = frozenset({"max_tokens", "max_completion_tokens"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,18 @@ class ProfileSettings:
             RequestError: if it asks for several answers, and one has the numbers of its tokens.
         """
         forced = self._token_fields(request) if self.return_token_id_information else {}
-        return self.laid_over({**request, "messages": messages}, asked, forced)
+        return self.laid_over({**request, "messages": messages}, asked, forced, CAPS)
 
     def laid_over(
-        self, request: dict[str, Any], asked: SideChannel = NOTHING, forced: Mapping[str, Any] = MappingProxyType({})
+        self,
+        request: dict[str, Any],
+        asked: SideChannel = NOTHING,
+        forced: Mapping[str, Any] = MappingProxyType({}),
+        caps: frozenset[str] = frozenset(),
     ) -> dict[str, Any]:
         """Return a request with these settings laid over it. Highest first: `sampling_overrides`; what is forced, the
-        engine's model among it; the request (an explicit null counts); what its metadata asks for; `extra_body`.
+        engine's model among it; the request (an explicit null counts); what its metadata asks for; `extra_body`. `caps`
+        are names of one thing: where one of them is, it beats all of them below.
 
         Raises:
             UnsupportedError: if the request sets what only a profile may.
@@ -72,6 +79,11 @@ class ProfileSettings:
         if self.chat_template_kwargs or TEMPLATE in body or asked.chat_template_kwargs:
             self._lay_template_kwargs(body, request, asked)
         body |= self.sampling_overrides
+        if len(caps & body.keys()) > 1:
+            layers = (self.sampling_overrides, request, asked.extra_body, self.extra_body)
+            highest = next(caps & layer.keys() for layer in layers if caps & layer.keys())
+            for name in caps - highest:
+                body.pop(name, None)
         return body
 
     def _lay_template_kwargs(self, body: dict[str, Any], request: dict[str, Any], asked: SideChannel) -> None:

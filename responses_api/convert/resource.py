@@ -120,7 +120,7 @@ def head(request: ResponsesRequest, chat: dict[str, Any], toolbox: Toolbox, mode
     """Return the fields that do not depend on what was generated. Sampling is echoed as it was in effect: from the
     engine's request `chat`, which holds the profile's values too. `model` is the profile's name.
     """
-    cap = chat.get("max_tokens")
+    cap = chat.get("max_completion_tokens") or chat.get("max_tokens")
     return {
         "id": stamp.response_id,
         "object": "response",

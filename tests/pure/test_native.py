@@ -64,6 +64,8 @@ BASE = {"model": "m", "input": "hi", "store": False}
             },
         ),
         ({"temperature": None}, {"extra_body": {"temperature": 1.0, "top_k": 3}}, {"top_k": 3}),
+        ({"max_output_tokens": 5}, {"extra_body": {"max_tokens": 9}}, {"max_output_tokens": 5}),
+        ({}, {"extra_body": {"max_completion_tokens": 9}}, {"max_output_tokens": 9}),
         ({"tools": None, "tool_choice": None, "service_tier": None}, {}, {}),
         ({}, {"chat_template_kwargs": {"a": 1}}, {"chat_template_kwargs": {"a": 1}}),
         ({"tools": [FUNCTION, SEARCH]}, {"unrunnable_tools": "refuse"}, {"tools": [FUNCTION, SEARCH]}),

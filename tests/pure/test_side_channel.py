@@ -43,6 +43,28 @@ def test_each_layer_beats_those_below_it(send: Any) -> None:
     assert body.get("metadata") in (None, {"mine": "x"})
 
 
+@pytest.mark.parametrize(
+    ("settings", "request_fields", "found"),
+    [
+        ({"extra_body": {"max_completion_tokens": 9}}, {}, {"max_completion_tokens": 9}),
+        ({"extra_body": {"max_completion_tokens": 9}}, {"max_tokens": 5}, {"max_tokens": 5}),
+        ({"extra_body": {"max_tokens": 9}}, {"max_completion_tokens": 5}, {"max_completion_tokens": 5}),
+        ({"sampling_overrides": {"max_tokens": 9}}, {"max_completion_tokens": 5}, {"max_tokens": 9}),
+        (
+            {"extra_body": {"max_tokens": 9}},
+            {"metadata": {"extra_body": {"max_completion_tokens": 5}}},
+            {"max_completion_tokens": 5},
+        ),
+        ({}, {"max_tokens": 4, "max_completion_tokens": 5}, {"max_tokens": 4, "max_completion_tokens": 5}),
+    ],
+)
+def test_an_older_name_of_the_cap_does_not_get_past_those_above_it(
+    settings: dict[str, Any], request_fields: dict[str, Any], found: dict[str, Any]
+) -> None:
+    body = sent_chat(ProfileSettings(name="p", engine_model="m", **settings), **request_fields)
+    assert {name: value for name, value in body.items() if "tokens" in name} == found
+
+
 def test_metadata_that_was_for_the_gateway_goes_no_further() -> None:
     assert sent_chat(metadata={"mine": "x"})["metadata"] == {"mine": "x"}
     assert "metadata" not in sent_chat(metadata={"extra_body": "{}"})
