@@ -22,6 +22,7 @@ from django.db.models import Sum
 from endpoints.models import ApiKey, ConfigProfile, Endpoint
 from launcher.processes import free_port
 from responses_api.models import ResponseRecord, Session, UsageMinute
+from tests.alone import alone
 from tests.chaos.web_process import database_url
 from tests.fakes.scripted_vllm import ScriptedVllm
 from tests.web.gateway_server import NO_TLS, register, until
@@ -53,7 +54,7 @@ class Host(NamedTuple):
     def get(self, path: str) -> int:
         """Return the status of a path; 0 if nobody listens."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}{path}", verify=NO_TLS).status_code
+            return httpx.get(f"http://127.0.0.1:{self.port}{path}", verify=NO_TLS, timeout=30).status_code
         except httpx.TransportError:
             return 0
 
@@ -108,6 +109,7 @@ def test_two_hosts_serve_the_same_sessions_in_exact_turns(tmp_path: Path) -> Non
     key = ApiKey.issue(name="caller")[1]
     profile = ConfigProfile.objects.create(name="tiny")
     with ExitStack() as stack:
+        stack.enter_context(alone("redis"))
         for number in range(3):
             engine = stack.enter_context(ScriptedVllm(api_key=f"key-{number}"))
             profile.endpoints.add(register(engine, f"engine-{number}"))
@@ -121,7 +123,7 @@ def test_two_hosts_serve_the_same_sessions_in_exact_turns(tmp_path: Path) -> Non
         assert migrated.returncode == 0, migrated.stderr
         hosts = [stack.enter_context(host(tmp_path / name)) for name in ("a", "b")]
         for one in hosts:
-            until(partial(lambda it: it.get("/readyz") == 200, one), seconds=60)
+            until(partial(lambda it: it.get("/readyz") == 200, one), seconds=150)
 
         def turn(number: int, place: int, previous: str | None = None) -> httpx.Response:
             return hosts[(number + place) % 2].ask(key, f"s{number}", previous_response_id=previous)
@@ -140,7 +142,7 @@ def test_two_hosts_serve_the_same_sessions_in_exact_turns(tmp_path: Path) -> Non
         assert ResponseRecord.objects.filter(status="completed").count() == 2 * SESSIONS
         assert UsageMinute.objects.aggregate(total=Sum("requests"))["total"] == 2 * SESSIONS
         # Tasks come through Redis: the engines are probed.
-        until(lambda: not Endpoint.objects.exclude(health="healthy").exists(), seconds=30)
+        until(lambda: not Endpoint.objects.exclude(health="healthy").exists(), seconds=90)
 
         for one in hosts:
             one.process.send_signal(signal.SIGTERM)

@@ -15,6 +15,7 @@ from celery import Celery
 
 from controlplane import settings
 from controlplane.supervisor import programs
+from tests.alone import alone
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = """
@@ -54,7 +55,7 @@ def worker(env: dict[str, str], log: Path) -> Iterator[None]:
         yield
     finally:
         process.terminate()
-        assert process.wait(20) == 0, log.read_text()
+        assert process.wait(60) == 0, log.read_text()
 
 
 @pytest.mark.parametrize("name", ["filesystem", "redis", "rabbitmq"])
@@ -75,9 +76,9 @@ def test_a_task_is_taken_and_done(data_dir: Path, name: str) -> None:
             "data_folder_out": folder,
             "control_folder": f"{folder}/control",
         }
-    with worker(env, data_dir / "worker.log"):
-        sender.send_task("endpoints.probe_all", queue="roundhouse", expires=60)
-        deadline = time.monotonic() + 30
+    with alone(name), worker(env, data_dir / "worker.log"):
+        sender.send_task("endpoints.probe_all", queue="roundhouse", expires=120)
+        deadline = time.monotonic() + 120
         while not probed(data_dir) and time.monotonic() < deadline:
             time.sleep(0.1)
     sender.close()

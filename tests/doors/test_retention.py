@@ -80,11 +80,13 @@ def test_pruning_never_stalls_the_writer() -> None:
         return took
 
     thread = threading.Thread(target=prune)
+    begun = time.monotonic()
     thread.start()
     took = asyncio.run(write())
     thread.join()
-    assert ResponseRecord.objects.count() == len(took) > 50
-    assert max(took) < 1, f"{max(took):.3f} s on {connection.vendor}"
+    whole = time.monotonic() - begun  # two seconds of pauses at least
+    assert ResponseRecord.objects.count() == len(took) > 20
+    assert max(took) < whole / 2, f"{max(took):.3f} s of {whole:.3f} s on {connection.vendor}"
 
 
 def test_events_of_engines_leave_too_but_the_last_of_each_stays() -> None:

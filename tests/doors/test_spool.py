@@ -242,7 +242,7 @@ def test_what_a_killed_process_left_is_replayed_by_whoever_comes_first(place: Pl
 
     async def work(ledger: Ledger) -> None:
         await ledger.record(row(2000, session.pk), None)
-        await asyncio.to_thread(until, lambda: not [*tmp_path.iterdir()], seconds=30)
+        await asyncio.to_thread(until, lambda: not [*tmp_path.iterdir()], seconds=60)
 
     database = Database()
     database.run(work, database.away(tmp_path))

@@ -102,7 +102,7 @@ async def test_an_answer_that_takes_too_long_times_out(upstream: Upstream, engin
     started = time.monotonic()
     with pytest.raises(EngineTimeoutError, match=r"0\.2 seconds"):
         await ask(upstream, engine, seconds=0.2)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
 
 
 async def test_cancelling_closes_the_connection(upstream: Upstream, engine: ScriptedVllm) -> None:
@@ -112,7 +112,7 @@ async def test_cancelling_closes_the_connection(upstream: Upstream, engine: Scri
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while not engine.requests[0].client_left:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -144,9 +144,9 @@ async def test_an_answer_that_is_not_http_is_a_broken_connection(upstream: Upstr
 async def test_many_wait_at_once_and_silent_peers_are_noticed(upstream: Upstream, engine: ScriptedVllm) -> None:
     engine.always = Step(delay=0.3)
     started = time.monotonic()
-    answers = await asyncio.gather(*(ask(upstream, engine) for _ in range(200)))
+    answers = await asyncio.gather(*(ask(upstream, engine, seconds=60) for _ in range(200)))
     assert {answer.status for answer in answers} == {200}
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # one after the other they take a minute
     options = [
         connection._transport.get_extra_info("socket") for connection in upstream.pool._origins if connection._transport
     ]
@@ -166,7 +166,7 @@ async def open_stream(upstream: Upstream, engine: ScriptedVllm, seconds: float =
 
 async def read_all(stream: UpstreamStream) -> bytes:
     raw = stream.first
-    while data := await stream.read(5):
+    while data := await stream.read(30):
         raw += data
     assert data == b""
     stream.close()
@@ -176,7 +176,7 @@ async def read_all(stream: UpstreamStream) -> bytes:
 async def test_a_stream_comes_as_it_is_sent_and_its_connection_is_kept(
     upstream: Upstream, engine: ScriptedVllm
 ) -> None:
-    engine.script.append(Step(gap=0.05))
+    engine.script.append(Step(gap=0.2))
     stream = await open_stream(upstream, engine)
     assert b"[DONE]" not in stream.first
     assert (await read_all(stream)).endswith(b"data: [DONE]\n\n")
@@ -211,21 +211,20 @@ async def test_a_stream_that_breaks_off_says_so(upstream: Upstream, engine: Scri
 
 
 async def test_a_silence_is_reported_and_ends_as_a_stall(engine: ScriptedVllm) -> None:
-    upstream = Upstream(stall_seconds=0.5)
-    engine.script.append(Step(stall=True))
+    upstream = Upstream(stall_seconds=2)
+    engine.script.append(Step(stall=True, events=["one", "two"]))
     stream = await open_stream(upstream, engine)
-    while await stream.read(0.1):
-        pass  # what was sent before the silence
+    assert stream.first == b"one"  # what was sent before the silence
     assert await stream.read(0.1) is None
-    with pytest.raises(EngineTimeoutError, match=r"nothing for 0\.5 seconds"):
-        await stream.read(5)
+    with pytest.raises(EngineTimeoutError, match=r"nothing for 2 seconds"):
+        await stream.read(60)
     stream.close()
     await upstream.close()
 
 
 async def test_a_stream_ends_in_time_however_steadily_it_flows(upstream: Upstream, engine: ScriptedVllm) -> None:
-    engine.script.append(Step(gap=0.2))
-    stream = await open_stream(upstream, engine, seconds=0.5)
+    engine.script.append(Step(gap=0.2, events=["more"] * 100))
+    stream = await open_stream(upstream, engine, seconds=2)
     with pytest.raises(EngineTimeoutError, match="did not end"):
         await read_all(stream)
     stream.close()
@@ -243,14 +242,14 @@ async def test_closing_or_cancelling_a_stream_stops_the_engine(upstream: Upstrea
     with pytest.raises(asyncio.CancelledError):
         await reading
     stream.close()
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 30
     while not all(seen.client_left for seen in engine.requests):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
 
 
 async def wait_for_requests(engine: ScriptedVllm, number: int) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(engine.requests) < number:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)

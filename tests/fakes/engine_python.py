@@ -21,7 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-IGNORE_TERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
+IGNORE_TERM = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
 
 
 def options(argv: list[str]) -> dict[str, list[str]]:
@@ -93,7 +93,9 @@ def begin() -> dict[str, list[str]]:
     if code := os.environ.get("FAKE_EXIT"):
         sys.exit(int(code))
     if os.environ.get("FAKE_CHILD"):
-        subprocess.Popen([sys.executable, "-c", IGNORE_TERM], start_new_session=True)
+        child = subprocess.Popen([sys.executable, "-c", IGNORE_TERM], start_new_session=True, stdout=subprocess.PIPE)
+        assert child.stdout
+        child.stdout.readline()  # it ignores SIGTERM from now on
     time.sleep(float(os.environ.get("FAKE_START_SECONDS", "0")))
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     return options(sys.argv[1:])

@@ -37,7 +37,7 @@ def visit(engine: Engine, cluster: Cluster) -> Engine:
     return Engine.objects.get(pk=engine.pk)
 
 
-def drive(engine: Engine, cluster: Cluster, *, until: State | Callable[[Engine], bool], seconds: float = 20) -> Engine:
+def drive(engine: Engine, cluster: Cluster, *, until: State | Callable[[Engine], bool], seconds: float = 60) -> Engine:
     """Reconcile until the engine is in a state, or whatever else is asked; return it as it is then."""
     reached = until if callable(until) else lambda row: row.state == until
     deadline = time.monotonic() + seconds

@@ -57,7 +57,7 @@ def test_what_an_engine_that_was_forgotten_left_is_listed_and_reaped(cluster: Fa
     assert [each.engine for each in fleet.orphans(cluster)] == [f"engine {pk}, which was deleted"]
     reaped, _ = fleet.reap(cluster)
     assert [each.submission_id for each in reaped] == [submission_id]
-    assert processes.wait_until_gone(VARIABLE, label, seconds=5) == []
+    assert processes.wait_until_gone(VARIABLE, label, seconds=60) == []
     assert fleet.orphans(cluster) == []
     assert fleet.reap(cluster) == ([], [])
     assert processes.marked(VARIABLE, mark(kept))

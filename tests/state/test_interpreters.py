@@ -92,7 +92,7 @@ def test_a_process_that_ends_waits_for_no_answer(tmp_path: Path, cluster: FakeCl
         while not (tmp_path / "asked").exists():
             time.sleep(0.01)
         interpreters.give_up()
-        reconciling.join(timeout=20)
+        reconciling.join(timeout=60)
         assert not reconciling.is_alive()
     finally:
         interpreters._given_up.clear()
@@ -119,8 +119,9 @@ def test_a_launch_asks_first_and_is_refused_for_good(tmp_path: Path, cluster: Fa
         wanted(Engine.objects.get())
 
 
-def test_the_real_vllm_says_what_it_takes() -> None:
+def test_the_real_vllm_says_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("vllm", reason="no vLLM in this environment")
+    monkeypatch.setattr(interpreters, "SECONDS", 280)  # on a machine that is busy
     found = interpreters.learn(sys.executable)
     assert found is not None
     assert found.by_name is not None

@@ -24,7 +24,7 @@ def test_start_writes_the_wish_and_nudges_after_commit(
         with django_capture_on_commit_callbacks(execute=True) as callbacks:
             assert services.start(engine, by="alice") is True
         assert len(callbacks) == 1
-        message = queue.get(timeout=5)
+        message = queue.get(timeout=30)
         message.ack()
     assert message.headers["task"] == "launcher.reconcile_engine"
     assert message.payload[0] == [engine.pk]

@@ -48,12 +48,15 @@ def test_a_killed_engine_is_noticed_leaves_its_pools_at_once_and_comes_back(clus
 
 def test_after_too_many_failures_it_stays_failed_until_it_is_started_again(cluster: FakeCluster) -> None:
     engine = wanted(make_engine(env={"FAKE_EXIT": "7"}, max_restarts=1))
-    now = timezone.now()
-    for _ in range(60):
+    now, after = timezone.now(), 0
+    deadline = time.monotonic() + 60
+    while after < 20:
         now += dt.timedelta(seconds=400)
         reconcile.reconcile_engine(engine.pk, cluster, now=now)
+        engine.refresh_from_db()
+        after += engine.failures == 2
+        assert time.monotonic() < deadline, engine.state_reason
         time.sleep(0.02)
-    engine.refresh_from_db()
     assert (engine.state, engine.failures, engine.generation) == (State.FAILED, 2, 2)
     wanted(engine)
     assert drive(engine, cluster, until=lambda row: row.generation == 3).failures == 0
@@ -107,7 +110,7 @@ def test_reconcilers_that_race_launch_once(cluster: FakeCluster) -> None:
 
     def race() -> None:
         start.wait()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             reconcile.reconcile_engine(engine.pk, cluster, now=timezone.now())
             if Engine.objects.get().state == State.READY:
@@ -147,7 +150,7 @@ def test_a_job_that_was_given_up_while_it_was_on_its_way_is_stopped(cluster: Fak
     submission = job_id(engine, 1)
     assert reconcile.reconcile_engine(engine.pk, cluster, now=timezone.now()) is False
     assert cluster.launched == [submission]
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while cluster.view(submission).state.active:
         assert time.monotonic() < deadline
 
@@ -238,7 +241,7 @@ def test_shutdown_ends_everything_and_keeps_the_wishes(cluster: FakeCluster) -> 
     failed = drive(wanted(make_engine("failed", env={"FAKE_EXIT": "1"})), cluster, until=State.FAILED)
     begun = time.monotonic()
     assert reconcile.shutdown_local(cluster) == []
-    assert time.monotonic() - begun < 12
+    assert time.monotonic() - begun < 30
     assert not cluster.up
     states = dict(Engine.objects.values_list("name", "state"))
     assert states == {"tiny": "stopped", "slow": "stopped", "waiting": "stopped", "failed": "failed"}

@@ -129,7 +129,7 @@ def test_a_stop_is_not_believed_before_the_gpus_are_back(joined: FakeCluster) ->
 
 
 def test_a_port_that_another_program_was_faster_to_is_no_failure(cluster: FakeCluster) -> None:
-    engine = wanted(make_engine(env={"FAKE_START_SECONDS": "0.5"}, restart_policy=Engine.RestartPolicy.NEVER))
+    engine = wanted(make_engine(env={"FAKE_START_SECONDS": "1.5"}, restart_policy=Engine.RestartPolicy.NEVER))
     taken: list[int | None] = []
     with socket.socket() as thief:
 

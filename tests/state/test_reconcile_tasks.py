@@ -55,7 +55,7 @@ def test_a_round_sends_a_visitor_to_each_engine_that_needs_one_and_two_while_som
     with app.connection_for_read() as connection, connection.SimpleQueue("roundhouse") as queue:
         queue.clear()
         tasks.reconcile_all()
-        sent = [queue.get(timeout=5) for _ in range(5)]
+        sent = [queue.get(timeout=30) for _ in range(5)]
         for message in sent:
             message.ack()
         assert Counter(message.payload[0][0] for message in sent) == Counter(
