@@ -93,6 +93,21 @@ def drain_endpoint(endpoint_id: int) -> None:
     Endpoint.objects.filter(pk=endpoint_id).update(draining=True)
 
 
+def send_sessions_elsewhere(endpoint_id: int, *, reason: str, now: dt.datetime) -> bool:
+    """Drain the endpoint and let its sessions move with their next request, if every pool of it has another one.
+
+    What runs on it goes on. Return False, and do nothing, if a profile would have no endpoint then.
+    """
+    open_to_new = Endpoint.objects.filter(
+        enabled=True, draining=False, paused=False, health=Endpoint.Health.HEALTHY
+    ).exclude(pk=endpoint_id)
+    if ConfigProfile.objects.filter(endpoints=endpoint_id).exclude(endpoints__in=open_to_new).exists():
+        return False
+    withdraw_endpoint(endpoint_id, reason=reason, now=now)
+    drain_endpoint(endpoint_id)
+    return True
+
+
 def withdraw_endpoint(endpoint_id: int, *, reason: str, now: dt.datetime) -> None:
     """Take the endpoint out of its pools at once, without waiting for a probe to fail; the row and its pools stay."""
     rows = Endpoint.objects.filter(pk=endpoint_id)

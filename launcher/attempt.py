@@ -65,6 +65,12 @@ class Attempt:
             return None
         return endpoint if endpoint.health == Endpoint.Health.HEALTHY else None
 
+    @property
+    def draining(self) -> bool:
+        """Whether it served until its stop was asked for, or an operator drains it, so that answers may be running."""
+        endpoint = self.engine.endpoint
+        return endpoint is not None and endpoint.base_url == self.engine.base_url and endpoint.draining
+
     def spec(self) -> JobSpec:
         """Return the job of the attempt, and make what it needs.
 

@@ -12,7 +12,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from endpoints.services import drain_endpoint, register_engine_endpoint, withdraw_endpoint
+from endpoints.services import (
+    drain_endpoint,
+    register_engine_endpoint,
+    send_sessions_elsewhere,
+    withdraw_endpoint,
+)
 from launcher import (
     checks,
     claiming,
@@ -147,7 +152,7 @@ def _settle_after_shutdown(attempt: Attempt, now: dt.datetime) -> None:
 
 
 def _facts(attempt: Attempt) -> Facts:
-    engine, serving = attempt.engine, attempt.serving
+    engine = attempt.engine
     problems = checks.problems(engine.vllm_serve_kwargs, engine.vllm_serve_env_vars, engine.interpreter)
     return Facts(
         state=State(engine.state),
@@ -155,7 +160,7 @@ def _facts(attempt: Attempt) -> Facts:
         since=engine.state_since,
         asked_at=engine.desired_at,
         claimed=attempt.claimed,
-        draining=serving is not None and serving.draining,
+        draining=attempt.draining,
         failures=engine.failures,
         max_restarts=engine.max_restarts,
         restarts=engine.restart_policy == Engine.RestartPolicy.ON_FAILURE,
@@ -235,7 +240,8 @@ def _move(attempt: Attempt, step: Step, new: State, now: dt.datetime) -> bool:
         if new == State.READY and first:
             _register(attempt, now)
         elif new == State.STOPPING and serving is not None:
-            drain_endpoint(serving.pk)
+            if not send_sessions_elsewhere(serving.pk, reason=f"Engine {engine.name} is stopping.", now=now):
+                drain_endpoint(serving.pk)
         elif new in {State.FAILED, State.STOPPED} and engine.endpoint_id is not None:
             withdraw_endpoint(engine.endpoint_id, reason=f"Engine {engine.name} is {new}. {step.reason}", now=now)
     logger.info("Engine %s is %s: %s", engine.name, new, step.reason)

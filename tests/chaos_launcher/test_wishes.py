@@ -63,11 +63,12 @@ def test_a_restart_of_two_engines_loses_no_request(site: Site) -> None:
     def client(number: int) -> None:
         while not done:
             stream = number % 2 == 0
-            answers.append(ask(site, "rolling", input=STREAM if stream else "hi", stream=stream))
+            session = {"metadata": {"session_id": f"agent-{number}"}} if number > 1 else {}  # one that goes on and on
+            answers.append(ask(site, "rolling", input=STREAM if stream else "hi", stream=stream, **session))
             time.sleep(0.05)
 
-    with ThreadPoolExecutor(4) as clients:
-        running = [clients.submit(client, number) for number in range(4)]
+    with ThreadPoolExecutor(6) as clients:
+        running = [clients.submit(client, number) for number in range(6)]
         try:
             for name in ("first", "second"):
                 site.api("POST", f"engines/{name}/restart/")

@@ -12,7 +12,7 @@ from launcher import processes, queries, reconcile, services
 from launcher.models import Engine
 from launcher.states import Desired, State
 from tests.fakes.cluster import FakeCluster
-from tests.state.engines import VARIABLE, drive, history, make_engine, mark, ready, visit, wanted
+from tests.state.engines import VARIABLE, drive, endpoint_of, history, make_engine, mark, ready, visit, wanted
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -80,6 +80,36 @@ def test_engines_of_one_profile_restart_one_after_the_other(cluster: FakeCluster
         least = min(least, Endpoint.objects.filter(profiles=profile, health="healthy", draining=False).count())
         assert time.monotonic() < deadline
     assert least == 2
+
+
+def test_sessions_leave_an_engine_that_stops_for_another_one_while_its_answers_go_on(cluster: FakeCluster) -> None:
+    shared, own = (ConfigProfile.objects.create(name=name, upstream_model="m") for name in ("shared", "own"))
+    first, second = (wanted(make_engine(name, drain_seconds=60)) for name in ("first", "second"))
+    for engine in (first, second):
+        engine.profiles.add(shared)
+        drive(engine, cluster, until=State.READY)
+    services.restart(Engine.objects.get(pk=first.pk), by="test")
+    seen = drive(first, cluster, until=lambda row: row.state == State.STOPPING and bool(row.phase))
+    assert seen.phase == "running answers may go on for up to 60 s"
+    left = endpoint_of(first)
+    assert (left.health, left.health_reason, left.draining) == ("unhealthy", "Engine first is stopping.", True)
+    assert cluster.view(seen.submission_id).state.active
+
+    services.stop(Engine.objects.get(pk=second.pk), by="test")  # nothing is left to go to
+    assert visit(second, cluster).state == State.STOPPING
+    assert (endpoint_of(second).health, endpoint_of(second).draining) == ("healthy", True)
+
+    Engine.objects.update(drain_seconds=0)
+    drive(first, cluster, until=lambda row: row.generation == 2 and row.state == State.READY)
+    back = endpoint_of(first)
+    assert (back.health, back.draining) == ("healthy", False)
+    drive(second, cluster, until=State.STOPPED)
+    services.start(Engine.objects.get(pk=second.pk), by="test")
+    drive(second, cluster, until=State.READY)
+    back.profiles.add(own)  # which has no other
+    services.stop(Engine.objects.get(pk=first.pk), by="test")
+    visit(first, cluster)
+    assert (endpoint_of(first).health, endpoint_of(first).draining) == ("healthy", True)
 
 
 def test_a_restart_that_fails_keeps_the_others_as_they_are(cluster: FakeCluster) -> None:
