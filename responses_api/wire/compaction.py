@@ -18,6 +18,7 @@ class CompactRequest(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     # They tell OpenAI's servers where to work and what to keep. There is one place here, and nothing is kept.
     service_tier: Literal["auto", "default", "flex", "priority", "scale"] | None = None
     prompt_cache_retention: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
 
 
 _decoder = msgspec.json.Decoder(CompactRequest)

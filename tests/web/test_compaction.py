@@ -35,7 +35,7 @@ def compact(site: Site, **request: Any) -> httpx.Response:
 
 def test_a_summary_comes_back_under_seal_and_is_read_when_it_returns(site: Site) -> None:
     site.engine.script.append(SUMMARY)
-    answer = compact(site, instructions="Be brief.", prompt_cache_key="k")
+    answer = compact(site, instructions="Be brief.", prompt_cache_key="k", prompt_cache_options={"mode": "explicit"})
     body = answer.json()
     assert (answer.status_code, body["object"]) == (200, "response.compaction")
     (item,) = body["output"]
