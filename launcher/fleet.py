@@ -49,13 +49,17 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Orphan:
-    """What is left of an attempt that nobody looks after. `job` is its state on the cluster, None if it has none."""
+    """What is left of an attempt that nobody looks after.
+
+    `job` is its state on the cluster, None if it has none that runs; `gpus` what its placement groups hold there.
+    """
 
     submission_id: str
     engine: str
     attempt: int
     job: JobState | None
     processes: list[str]
+    gpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,22 +104,27 @@ def orphans(cluster: Cluster) -> list[Orphan]:
     ours = places.of_this_host().mark("")
     running = {mark.removeprefix(ours): found for mark, found in marks.items() if mark.startswith(ours)}
     jobs = _active_jobs(cluster)
+    held = [node.held for node in _nodes(cluster)[0]]
+    gpus = {job: sum(each.get(job, 0) for each in held) for one in held for job in one}
     # Asked last: an attempt that began meanwhile is among them.
     known = {claim.submission_id for claim in queries.claims()}
     names = dict(Engine.objects.values_list("pk", "name"))
     found = []
-    for submission_id in sorted({*jobs, *running} - known):
+    for submission_id in sorted({*jobs, *running, *gpus} - known):
         match = _JOB.fullmatch(submission_id)
         if match is None or match[3] != installation():
             continue
         name = names.get(int(match[1]), f"engine {match[1]}, which was deleted")
         views = [str(view) for view in running.get(submission_id, [])]
-        found.append(Orphan(submission_id, name, int(match[2]), jobs.get(submission_id), views))
+        job = jobs.get(submission_id)
+        found.append(Orphan(submission_id, name, int(match[2]), job, views, gpus.get(submission_id, 0)))
     return found
 
 
 def reap(cluster: Cluster) -> tuple[list[Orphan], list[Orphan]]:
-    """End every orphan: its job, then its processes on this machine. Return those that there were, and what is left.
+    """End every orphan: its job, which gives its GPUs back, then its processes on this machine, and remove its files.
+
+    Return those that there were, and what is left.
 
     A job needs some seconds to end: what is left of it may be gone at the next look.
     """
@@ -123,8 +132,18 @@ def reap(cluster: Cluster) -> tuple[list[Orphan], list[Orphan]]:
     for orphan in found:
         if orphan.job is not None:
             cluster.stop(orphan.submission_id)
-        processes.end(command.MARK_VARIABLE, places.of_this_host().mark(orphan.submission_id))
+        _end(orphan.submission_id)
     return found, orphans(cluster) if found else []
+
+
+def _end(submission_id: str) -> None:
+    """End its processes on this machine, and remove what they have in shared memory and in their temporary folder."""
+    where = places.of_this_host()
+    mark = command.MARK_VARIABLE, where.mark(submission_id)
+    shared = where.remembered_shared_memory(submission_id) | processes.shared_memory(*mark)
+    if not processes.end(*mark):
+        processes.remove_shared_memory(shared)
+        where.remove_temp(submission_id)
 
 
 def _nodes(cluster: Cluster) -> tuple[list[Node], str]:

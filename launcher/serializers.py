@@ -222,6 +222,7 @@ class OrphanSerializer(serializers.Serializer[Orphan]):
     attempt = serializers.IntegerField()
     job = serializers.CharField(allow_null=True, help_text="The state of its Ray job; null if only processes are left.")
     processes = serializers.ListField(child=serializers.CharField(), help_text="On this machine.")
+    gpus = serializers.IntegerField(help_text="That its placement groups hold on the cluster.")
 
 
 class FleetSerializer(serializers.Serializer[Fleet]):

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from launcher import fleet, places, processes, services
 from launcher.cluster import JobState
 from launcher.fleet import Holder
-from launcher.models import Engine
+from launcher.models import Engine, installation
 from launcher.states import State
 from tests.fakes.cluster import FakeCluster
 from tests.state.engines import VARIABLE, drive, make_engine, mark, ready, wanted
@@ -53,14 +53,25 @@ def test_what_an_engine_that_was_forgotten_left_is_listed_and_reaped(cluster: Fa
     assert len(orphan.processes) == 1
 
     pk = engine.pk
+    temp = places.of_this_host().temp / submission_id
+    assert temp.is_dir()
     Engine.objects.get(pk=pk).delete()
     assert [each.engine for each in fleet.orphans(cluster)] == [f"engine {pk}, which was deleted"]
     reaped, _ = fleet.reap(cluster)
     assert [each.submission_id for each in reaped] == [submission_id]
     assert processes.wait_until_gone(VARIABLE, label, seconds=60) == []
+    assert not temp.exists()
     assert fleet.orphans(cluster) == []
     assert fleet.reap(cluster) == ([], [])
     assert processes.marked(VARIABLE, mark(kept))
+
+
+def test_gpus_that_an_attempt_which_is_over_still_holds_are_an_orphan(cluster: FakeCluster) -> None:
+    engine = ready(cluster)
+    cluster.held = {"127.0.0.1": {engine.submission_id: 2, f"engine-{engine.pk}-7-{installation()}": 3, "": 1}}
+    (orphan,) = fleet.orphans(cluster)
+    assert (orphan.engine, orphan.attempt, orphan.job, orphan.gpus) == ("tiny", 7, None, 3)
+    assert fleet.reap(cluster)[1] == [orphan]  # Ray takes them back when it knows that the job is over
 
 
 def test_a_job_of_another_installation_is_none_of_ours(cluster: FakeCluster) -> None:

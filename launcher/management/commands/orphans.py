@@ -36,7 +36,7 @@ class Command(BaseCommand):
     def _tell(self, orphans: list[Orphan], none: str) -> None:
         for orphan in orphans:
             job = f"Ray job {orphan.job}" if orphan.job else "no Ray job"
-            told = ", ".join(orphan.processes) or "none here"
+            told = (", ".join(orphan.processes) or "none here") + (f"; holds {orphan.gpus} GPUs" if orphan.gpus else "")
             self.stdout.write(f"{orphan.submission_id}  {orphan.engine}, launch {orphan.attempt}: {job}; {told}")
         if not orphans:
             self.stdout.write(none)
