@@ -7,6 +7,7 @@ once, and again after any crash: every act may be done twice, and every write is
 import contextlib
 import datetime as dt
 import logging
+from dataclasses import replace
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, transaction
@@ -226,6 +227,8 @@ def _stop_job(attempt: Attempt, now: dt.datetime) -> None:
 def _move(attempt: Attempt, step: Step, new: State, now: dt.datetime) -> bool:
     """Move the engine, and its endpoint with it, in one transaction. Return False if another process was first."""
     engine = attempt.engine
+    # A cluster's own words may hold what it was given.
+    step = replace(step, reason=log_lines.redact(step.reason, attempt.secrets()))
     log_tail = None
     if new in {State.FAILED, State.STOPPED} and attempt.claimed:
         log_tail = log_lines.tail(attempt.keep_log())

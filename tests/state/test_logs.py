@@ -6,6 +6,7 @@ import pytest
 from django.utils import timezone
 
 from launcher import logs, places, reconcile, services
+from launcher.cluster import SubmitError
 from launcher.models import Engine
 from launcher.states import State
 from tests.fakes.cluster import FakeCluster
@@ -63,6 +64,18 @@ def test_a_running_log_is_read_without_its_secrets(cluster: FakeCluster) -> None
     drive(engine, cluster, until=State.STOPPED)
     assert not reader.running()
     assert logs.reader(Engine.objects.get(), 1, cluster).read() == "started with key [redacted]\none\nTwo\n"
+
+
+def test_what_a_cluster_says_of_a_job_is_shown_without_its_secrets(cluster: FakeCluster) -> None:
+    def refuse() -> None:
+        (job,) = cluster.specs.values()
+        raise SubmitError(f"Ray did not take the job: {job.secrets}")
+
+    cluster.after_submit = refuse
+    engine = drive(wanted(make()), cluster, until=State.FAILED)
+    said = "It could not be launched: Ray did not take the job: {'VLLM_API_KEY': '[redacted]'}"
+    assert engine.state_reason == said
+    assert engine.events.get(new=State.FAILED).reason == said
 
 
 def test_the_log_of_an_engine_that_serves_is_kept_every_minute(cluster: FakeCluster) -> None:
