@@ -1,18 +1,27 @@
 """What is stored does not stay for ever, and what nobody works on any more does not stay unfinished."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import models, transaction
+from django.db import connection, models, transaction
 from django.utils import timezone
 
-from endpoints.pruning import MAX_BATCHES, PAUSE, delete_in_batches
+from endpoints.pruning import BATCH, MAX_BATCHES, PAUSE, delete_in_batches
 from responses_api.ledger import changes
 from responses_api.ledger.statements import day_of
-from responses_api.models import Fingerprint, ResponseRecord, Session, StoredItem, StoredResponse, UsageMinute
+from responses_api.models import (
+    Fingerprint,
+    ResponseRecord,
+    Session,
+    SessionMove,
+    StoredItem,
+    StoredResponse,
+    UsageMinute,
+)
 
-SESSIONS = 50  # a batch: each may have many ledger rows, which forget it
+SESSIONS = 50  # a batch
 
 
 def prune(**pace: Any) -> int:
@@ -54,12 +63,24 @@ def expire_sessions(
         with transaction.atomic():
             # One that was used meanwhile stays. They are locked in the order of the ledger's writers.
             still = [*idle_ones.filter(pk__in=keys).order_by("pk").select_for_update().values_list("pk", flat=True)]
-            Session.objects.filter(pk__in=still).delete()
+            SessionMove.objects.filter(session__in=still).delete()
+            Session.objects.filter(pk__in=still)._raw_delete(connection.alias)  # noqa: SLF001  (rows forget it below)
         deleted += len(still)
+        _forget_in_rows(still, pause)
         if len(keys) < batch:
             break
         time.sleep(pause)
     return deleted
+
+
+def _forget_in_rows(sessions: Sequence[int], pause: float) -> None:
+    """Let rows of the ledger forget sessions that are gone: a session may have a million of them."""
+    rows = ResponseRecord.objects.filter(session_id__in=sessions).order_by()
+    while keys := [*rows.values_list("pk", flat=True)[:BATCH]]:
+        ResponseRecord.objects.filter(pk__in=keys).update(session=None)
+        if len(keys) < BATCH:
+            break
+        time.sleep(pause)
 
 
 def expire_fingerprints(idle: timedelta, **pace: Any) -> int:

@@ -5,8 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from endpoints.models import ApiKey, ConfigProfile
+from endpoints.pruning import BATCH
 from responses_api import retention, store
 from responses_api.ledger import Ledger, Place, Row
 from responses_api.models import Fingerprint, ResponseRecord, Session, SessionMove
@@ -110,6 +113,30 @@ def test_idle_sessions_are_forgotten_and_their_ledger_rows_stay(profile: ConfigP
     assert [*Session.objects.all()] == [used]
     assert SessionMove.objects.get().session == used
     assert (ResponseRecord.objects.count(), ResponseRecord.objects.filter(session=None).count()) == (8, 7)
+
+
+def test_a_session_with_many_rows_is_forgotten_a_few_at_a_time(profile: ConfigProfile, caller: ApiKey) -> None:
+    seen = NOW - timedelta(days=8)
+    made = Session.objects.create(profile=profile, caller=caller, key="long", created_at=seen, last_seen_at=seen)
+    ResponseRecord.objects.bulk_create(
+        ResponseRecord(
+            response_id=f"resp_{number}",
+            api="chat",
+            profile_name="tiny",
+            caller_name="caller",
+            session=made,
+            status="completed",
+            http_status=200,
+            duration_ms=1,
+            created_at=seen,
+        )
+        for number in range(2 * BATCH + 1)
+    )
+    with CaptureQueriesContext(connection) as asked:
+        assert retention.expire_sessions(timedelta(days=7), pause=0) == 1
+    updates = [query["sql"] for query in asked if query["sql"].startswith("UPDATE")]
+    assert len(updates) == 3
+    assert (ResponseRecord.objects.count(), ResponseRecord.objects.filter(session=None).count()) == (1001, 1001)
 
 
 def test_old_answers_are_forgotten_and_one_that_leaves_again_is_new(profile: ConfigProfile, caller: ApiKey) -> None:
