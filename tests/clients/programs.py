@@ -30,7 +30,7 @@ class Ran:
         return [msgspec.json.decode(line, type=dict[str, Any]) for line in self.stdout.splitlines() if line.strip()]
 
 
-def run(command: Sequence[str], *, home: Path, env: Mapping[str, str], seconds: float = 90) -> Ran:
+def run(command: Sequence[str], *, home: Path, env: Mapping[str, str], seconds: float = 180) -> Ran:
     """Return what the program said, run in `home`, its home and working directory, with `env` alone of our environment.
 
     Whatever it started is killed when it ends, or when the seconds are over.

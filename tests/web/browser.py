@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 from django.db import connections
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
+SECONDS = 30  # until what is expected is there, while the machine does other things
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
@@ -22,7 +23,7 @@ def browsing(
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Playwright turns an event loop in this thread, in which the test goes on using the ORM.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS, timeout=90_000)
         try:
             context = browser.new_context(
                 base_url=origin,
@@ -32,7 +33,8 @@ def browsing(
             )
             context.add_cookies([{"name": "roundhouse_admin", "value": session, "url": origin}])
             page = context.new_page()
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(SECONDS * 1000)
+            expect.set_options(timeout=SECONDS * 1000)
             errors: list[str] = []
             page.on("pageerror", lambda error: errors.append(str(error)))
             yield page

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -48,7 +47,7 @@ def on_uvicorn(*, seconds: float, workers: int = 1, engines: int = 1) -> Iterato
         web = programs(host="127.0.0.1", port=site.server.port, workers=workers, data_dir=Path("unused"))[0]
         process = subprocess.Popen([sys.executable, *web.argv[1:]], env=environ, cwd=Path(settings.BASE_DIR))
         try:
-            until(partial(_status, site, "/readyz"), seconds=30)
+            until(lambda: _status(site, "/readyz") == 200, seconds=180)
             yield site, process
         finally:
             process.kill()
@@ -67,7 +66,7 @@ def _status(site: Site, path: str) -> int:
 def test_what_runs_has_its_time_and_what_is_new_is_refused(stream: bool) -> None:
     with on_uvicorn(seconds=20) as (site, process), ThreadPoolExecutor(1) as executor:
         assert _status(site, "/livez") == _status(site, "/readyz") == 200
-        site.engine.always = Step(gap=0.3) if stream else Step(delay=2)
+        site.engine.always = Step(gap=1) if stream else Step(delay=6)
         asking = executor.submit(site.ask, "a b c d e f", stream=stream)
         until(lambda: site.engine.chats)
         process.send_signal(signal.SIGTERM)
@@ -76,10 +75,10 @@ def test_what_runs_has_its_time_and_what_is_new_is_refused(stream: bool) -> None
         refused = site.ask()
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "shutting_down")
         assert refused.headers["retry-after"] == "5"
-        answer = asking.result(15)
+        answer = asking.result(60)
         assert answer.status_code == 200
         assert not stream or '"type":"response.completed"' in answer.text
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert ResponseRecord.objects.get().status == "completed"
 
 
@@ -91,11 +90,11 @@ def test_whose_time_is_over_is_told_and_recorded_as_such() -> None:
         whole = executor.submit(site.ask)
         until(lambda: len(site.engine.chats) == 2)
         process.send_signal(signal.SIGTERM)
-        events = streaming.result(10).events
+        events = streaming.result(60).events
         assert events[-1]["type"] == "response.failed"
         assert "shutting down" in events[-1]["response"]["error"]["message"]
-        assert (whole.result(10).status_code, whole.result().headers["retry-after"]) == (503, "5")
-        assert process.wait(10) == 0
+        assert (whole.result(60).status_code, whole.result().headers["retry-after"]) == (503, "5")
+        assert process.wait(60) == 0
     assert {row.error_code for row in ResponseRecord.objects.all()} == {"shutting_down"}
     until(lambda: all(seen.client_left for seen in site.engine.requests))
 
@@ -105,8 +104,8 @@ def test_whoever_is_idle_ends_at_once_with_all_workers() -> None:
         assert {site.ask().status_code for _ in range(6)} == {200}
         started = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
-        assert time.monotonic() - started < 5
+        assert process.wait(60) == 0
+        assert time.monotonic() - started < 15  # of the 20 that it has while something runs
     assert ResponseRecord.objects.count() == 6
 
 
@@ -114,15 +113,15 @@ def test_daphne_ends_as_orderly() -> None:
     with running() as site, ThreadPoolExecutor(1) as executor:
         site.server.stop()
         with daphne(site.server.port, {}) as process:
-            site.engine.always = Step(delay=2)
+            site.engine.always = Step(delay=6)
             asking = executor.submit(site.ask)
             until(lambda: site.engine.chats)
             process.send_signal(signal.SIGTERM)
             until(lambda: _status(site, "/readyz") == 503)
             refused = site.ask()
             assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
-            assert asking.result(15).status_code == 200
-            assert process.wait(30) == 0
+            assert asking.result(60).status_code == 200
+            assert process.wait(60) == 0
     assert ResponseRecord.objects.get().status == "completed"
 
 
@@ -133,7 +132,7 @@ def test_the_long_body_of_a_stranger_is_not_read() -> None:
             b"POST /v1/responses HTTP/1.1\r\nhost: x\r\nauthorization: Bearer nonsense\r\n"
             b"content-length: 60000000\r\n\r\n" + b"{" * 100
         )
-        stranger.settimeout(5)
+        stranger.settimeout(30)
         assert stranger.recv(100).startswith(b"HTTP/1.1 401 ")
         assert not ResponseRecord.objects.exists()
         assert Endpoint.objects.count() == 1
@@ -145,5 +144,5 @@ def test_work_in_the_background_has_its_time_too() -> None:
         queued = site.ask(background=True).json()
         until(lambda: site.engine.chats)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     assert StoredResponse.objects.get(response_id=queued["id"]).status == "completed"

@@ -19,7 +19,7 @@ from tests.web.streams import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-STALL_SECONDS = 0.6
+STALL_SECONDS = 1.5  # more than whoever works is kept waiting for by a busy machine
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ def test_a_request_that_an_engine_keeps_without_working_on_it_is_asked_elsewhere
     answer = site.ask("hi", stream=stream, headers={"x-session-id": "s"})
     assert (answer.status_code, "echo:" in answer.text) == (200, True)
     assert ResponseRecord.objects.get().endpoint_name == "engine-1"
-    assert "has read and generated nothing for 0.6 seconds" in SessionMove.objects.get().reason
+    assert "has read and generated nothing for 1.5 seconds" in SessionMove.objects.get().reason
     until(lambda: site.engines[0].requests[0].client_left)
     assert until(lambda: Endpoint.objects.get(name="engine-0").circuit_cause) == "stalled"
     assert site.ask(headers={"x-session-id": "new"}).headers["x-roundhouse-endpoint"] == "engine-1"
 
 
 def test_whoever_is_slow_and_flows_is_never_given_up(site: Site) -> None:
-    site.engines[0].always = Step(delay=5 * STALL_SECONDS)
+    site.engines[0].always = Step(delay=4 * STALL_SECONDS)
     assert site.ask().headers["x-roundhouse-endpoint"] == "engine-0"
     site.engines[1].always = Step(delay=3 * STALL_SECONDS)
     assert ask(site).last["status"] == "completed"
@@ -72,7 +72,7 @@ def test_a_process_that_is_stopped_is_found_out_and_comes_back(site: Site) -> No
         assert "not even whether it is healthy" in SessionMove.objects.get().reason
         process.send_signal(signal.SIGCONT)
         until(lambda: httpx.get(f"{base_url}/models", verify=NO_TLS).status_code == 200)
-        until(lambda: site.ask().headers["x-roundhouse-endpoint"] == "engine-0", seconds=15)
+        until(lambda: site.ask().headers["x-roundhouse-endpoint"] == "engine-0", seconds=60)
         assert site.ask(headers={"x-session-id": "s"}).headers["x-roundhouse-endpoint"] == "engine-1"
 
 
@@ -83,4 +83,4 @@ def test_whoever_has_no_other_engine_is_told_within_its_attempts(settings: Setti
         began = time.monotonic()
         refused = site.ask()
         assert (refused.status_code, refused.json()["error"]["code"]) == (504, "engine_timeout")
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from endpoints.models import ApiKey
 from tests.web.surfaces import control_client, make_profile, make_user, record, signed_in, text
@@ -27,6 +28,7 @@ def staff() -> Client:
 
 def some_use(at: datetime | None = None) -> None:
     """Three answers of two models, endpoints and keys: one empty, one failed, one of 2 seconds."""
+    at = at or timezone.now() - timedelta(minutes=1)  # one for all, in whatever parts of time they are counted
     record(input_tokens=100, cached_tokens=40, output_tokens=20, reasoning_tokens=5, duration_ms=2_000, at=at)
     record(empty_cause="no_tokens", endpoint_name="gpu-2", input_tokens=10, at=at)
     record(profile_name="org/judge:1", endpoint_name="", caller_name="eval", status="failed", http_status=503, at=at)
@@ -98,8 +100,9 @@ def test_one_model_endpoint_or_key_is_chosen_and_the_others_stay_choosable(staff
 
 
 def test_many_names_share_the_last_colour_and_all_are_in_the_table(staff: Client) -> None:
+    at = timezone.now() - timedelta(minutes=1)
     for number in range(9):
-        record(profile_name=f"model-{number}")
+        record(profile_name=f"model-{number}", at=at)
     answer = staff.get(PAGE)
     assert [series.name for series in answer.context["names"]][-2:] == ["model-5", "3 others"]
     assert len(answer.context["rows"]) == 9
