@@ -64,7 +64,7 @@ class FakeCluster:
     def jobs(self) -> list[Row]:
         """Return the jobs that it has, and had."""
         self._answer()
-        return [Row(name, self.view(name).state) for name in self.jobs_by_id] if self.up else []
+        return [Row(name, self.view(name).state) for name in [*self.jobs_by_id]] if self.up else []
 
     def submit(self, job: JobSpec) -> bool:
         """Run the job once."""
@@ -102,9 +102,9 @@ class FakeCluster:
 
     def log_after(self, submission_id: str, place: int, *, last: bool = False) -> LogPart | None:
         """Return what the job wrote after a place."""
-        if submission_id not in self.jobs_by_id:
+        if (job := self.jobs_by_id.get(submission_id)) is None:
             return None
-        data = self.jobs_by_id[submission_id].log.read_bytes()
+        data = job.log.read_bytes()
         began = log_part.begin(len(data), place)
         return log_part.cut(data[began : began + log_part.PART_BYTES], began, first=began not in {0, place}, last=last)
 
@@ -126,7 +126,7 @@ class FakeCluster:
     def die(self) -> None:
         """Be gone, jobs and all, whoever it belongs to."""
         self.up = False
-        for job in self.jobs_by_id.values():
+        for job in [*self.jobs_by_id.values()]:
             if job.process.poll() is None:
                 _signal(job, signal.SIGKILL)
             job.process.wait()
