@@ -267,10 +267,15 @@ def decode(data: bytes) -> wire.ChatChunk:
     except (ValueError, RecursionError) as error:
         raise BadAnswerError(f"The engine's answer is not a chat completion: {error}") from None
     if chunk.is_error:
-        said = wire.engine_error(data)
-        message = said.message or "The engine broke its answer off, and does not say why."
-        raise ToldError(message, told_status=said.code if type(said.code) is int else None)
+        raise told(data)
     return chunk
+
+
+def told(data: bytes) -> ToldError:
+    """Return the error that an engine's event is, with its words."""
+    said = wire.engine_error(data)
+    message = said.message or "The engine broke its answer off, and does not say why."
+    return ToldError(message, told_status=said.code if type(said.code) is int else None)
 
 
 def _read_chunk(data: bytes) -> wire.ChatChunk:

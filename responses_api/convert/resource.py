@@ -61,8 +61,8 @@ class Stamp(NamedTuple):
 def answered(head: dict[str, Any], manner: Manner, generation: Generation, stamp: Stamp) -> dict[str, Any]:
     """Return the resource for a generation. `head` holds the fields that do not depend on it."""
     output = _output(generation, manner, stamp.new_id)
-    if cut_off(generation.finish_reason, manner):
-        output[-1]["status"] = "incomplete"  # the contract: what was cut off is the last item
+    if (status := last_status(generation.finish_reason, manner)) != "completed":
+        output[-1]["status"] = status
     return {**head, **ended(generation.finish_reason, manner, output, generation.usage, stamp.completed_at)}
 
 
@@ -71,6 +71,11 @@ def cut_off(finish_reason: str, manner: Manner) -> str | None:
     if manner.length_is_completed and finish_reason == "length":
         return None
     return INCOMPLETE.get(finish_reason)
+
+
+def last_status(finish_reason: str, manner: Manner) -> str:
+    """Return the status of the last item: the contract says that what was cut off, or given up on, is that."""
+    return "incomplete" if finish_reason in FAILED or cut_off(finish_reason, manner) else "completed"
 
 
 def ended(

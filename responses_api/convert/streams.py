@@ -7,7 +7,7 @@ from responses_api.convert import chat_answer, generation
 from responses_api.convert.answer import Answer, Question, status_of
 from responses_api.convert.dialects import CHAT, Dialect
 from responses_api.convert.framing import SSE, Framing
-from responses_api.convert.gathering import Gathering, decode
+from responses_api.convert.gathering import Gathering, decode, told
 from responses_api.convert.life import Event
 from responses_api.convert.manner import Manner
 from responses_api.convert.resource import Stamp
@@ -39,6 +39,10 @@ class ChunkReader:
             for event in self._decoder.feed(data):
                 if self.is_done:
                     break
+                if not event.data:  # a heartbeat of some servers
+                    continue
+                if event.name == "error":
+                    raise told(event.data)
                 if not event.is_done:
                     sent.append(self._take(self._dialect.chunk(event.data)))
                     self.is_done = self._dialect.ended

@@ -132,7 +132,7 @@ class StreamTranslator:
         for item in self._items[:-1]:
             item.close("completed")
         reason = self.gathering.finish_reason
-        self._items[-1].close("incomplete" if resource.cut_off(reason, self._manner) else "completed", more)
+        self._items[-1].close(resource.last_status(reason, self._manner), more)
         end = resource.ended(reason, self._manner, self._output(), self.gathering.usage, completed_at)
         return self._end(end)
 

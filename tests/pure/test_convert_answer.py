@@ -123,7 +123,7 @@ def test_without_a_reasoning_parser_text_is_verbatim_and_the_engines_own_reasoni
 def test_the_finish_reason_is_the_status(finish: str | None, status: str, reason: str | None) -> None:
     body = answer(completion(finish, content="x"))
     assert (body["status"], body["incomplete_details"]) == (status, {"reason": reason} if reason else None)
-    assert body["output"] == [message(1, "x", "incomplete" if reason else "completed")]
+    assert body["output"] == [message(1, "x", "completed" if status == "completed" else "incomplete")]
     assert (body["completed_at"] is None) == (status != "completed")
     assert (body["error"] is None) == (status != "failed")
 

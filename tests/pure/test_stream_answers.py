@@ -238,6 +238,25 @@ def test_calls_that_come_whole_without_a_number_or_an_id_are_told_apart() -> Non
     assert only["arguments"] == "{}"
 
 
+@pytest.mark.parametrize(
+    ("frame", "error"),
+    [
+        (b"data:\n\n", None),
+        (b"data: \n\n", None),
+        (b'event: error\ndata: {"message": "boom"}\n\n', "boom"),
+        (b'event: error\ndata: {"error": {"message": "boom", "code": 500}}\n\n', "boom"),
+        (b"event: error\ndata: boom\n\n", "boom"),
+    ],
+)
+def test_a_heartbeat_is_nothing_and_an_event_called_error_is_one(frame: bytes, error: str | None) -> None:
+    stream = exchange().stream(stamp())
+    stream.feed(streamed(chunk(content="a")) + frame)
+    assert (stream.error and stream.error.message) == error
+    if error is None:
+        stream.feed(streamed(chunk("stop"), b"[DONE]"))
+        assert (stream.error, stream.said_all) == (None, True)
+
+
 def test_calls_of_one_id_get_two() -> None:
     calls = [{"id": "c1", "function": {"name": name, "arguments": "{}"}} for name in "fg"]
     pieces = [{"tool_calls": [{**one, "index": index}]} for index, one in enumerate(calls)]
