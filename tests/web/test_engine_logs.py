@@ -46,10 +46,17 @@ def test_a_log_is_shown_searched_and_downloaded(engine: Engine) -> None:
     assert saved["content-disposition"] == 'attachment; filename="tiny-1.log"'
 
 
-@pytest.mark.parametrize("attempt", ["0", "3", "x", "-1", "1.5"])
+@pytest.mark.parametrize("attempt", ["0", "3", "x", "-1", "1.5", "9" * 5000])
 def test_a_launch_that_was_not_is_a_400(engine: Engine, attempt: str) -> None:
     answer = control_client().get(LOGS, {"attempt": attempt})
     assert (answer.status_code, answer.json()) == (400, {"attempt": ["There are launches 1 to 2."]})
+
+
+def test_the_page_of_a_launch_that_was_not_shows_the_newest(engine: Engine) -> None:
+    page = reverse("admin:launcher_engine_live_log", args=[engine.pk])
+    root = signed_in(make_user("root", superuser=True))
+    for attempt in ("7", "9" * 5000):
+        assert "launch 2" in text(root.get(page, {"attempt": attempt}))
 
 
 def test_an_engine_that_was_never_launched_says_so() -> None:
