@@ -15,7 +15,7 @@ from endpoints.models import ApiKey, ConfigProfile, Endpoint
 from responses_api import breaker
 from responses_api.models import ResponseRecord, Session, SessionMove
 from tests.fakes.scripted_vllm import ScriptedVllm, Step
-from tests.web.gateway_server import Site, record, register, running, until
+from tests.web.gateway_server import NO_TLS, Site, record, register, running, until
 from tests.web.streams import ask
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -232,6 +232,18 @@ def test_what_was_just_made_is_there_at_once() -> None:
         _, site.key = ApiKey.issue(name="brand-new")
         with site.client() as client:
             assert client.post("/responses", json={"model": "brand-new", "input": "hi"}).status_code == 200
+
+
+def test_an_edit_through_the_api_counts_in_every_process_within_about_a_second() -> None:
+    with running() as site, Site.another(site) as other:
+        both = (site, other)
+        assert [used.ask().status_code for used in both] == [200, 200]
+        headers = {"authorization": f"Bearer {ApiKey.issue(name='control', scope_control=True)[1]}"}
+        url, edit = f"{site.server.origin}/api/v1/profiles/tiny/", {"sampling_overrides": {"temperature": 0.125}}
+        assert httpx.patch(url, json=edit, headers=headers, verify=NO_TLS, timeout=30).status_code == 200
+        time.sleep(1.5)  # the half is for a machine that is busy
+        assert [used.ask().status_code for used in both] == [200, 200]
+        assert [chat.get("temperature") for chat in site.engine.chats] == [None, None, 0.125, 0.125]
 
 
 def test_a_request_keeps_the_settings_it_began_with() -> None:
