@@ -284,6 +284,8 @@ class Gateway:
         answer = await self._asking.ask(trace)
         if isinstance(answer, UpstreamStream):
             return answer
+        if answer.status == OK and (status := wire.status_of_error(answer.body)) is not None:
+            answer = answer._replace(status=status)
         if answer.status != OK:
             return _engine_error(trace, answer)
         if exchange.wants_stream:

@@ -16,6 +16,7 @@ from responses_api.wire.answers import (
     ToolCall,
     completion_decoder,
     engine_error,
+    status_of_error,
 )
 from responses_api.wire.completions import TextChoice, TextCompletion, TextLogprobs, text_completion
 from responses_api.wire.messages import Block, Message, MessageEvent, message, message_event
@@ -51,6 +52,7 @@ __all__ = [
     "object_decoder",
     "read",
     "responses_request",
+    "status_of_error",
     "text_completion",
     "too_deep",
 ]

@@ -1,5 +1,6 @@
 """What engines send: chat completions, whole or in chunks, and errors. Pure."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -119,6 +120,19 @@ def engine_error(body: bytes) -> ErrorDetail:
     if not isinstance(said, dict) or not isinstance(said.get("message"), str):
         return ErrorDetail()
     return ErrorDetail(said["message"], said.get("param"), said.get("code"))
+
+
+_ERROR = re.compile(rb'\s*\{\s*"(?:error"\s*:\s*[{"]|(?:object|type)"\s*:\s*"error")')
+
+
+def status_of_error(body: bytes) -> int | None:
+    """Return the HTTP status that an answer stands for that came as a good one, and is an error; None if it is none.
+    Some servers and proxies answer 200 whatever they say.
+    """
+    if not _ERROR.match(body):
+        return None
+    code = engine_error(body).code
+    return code if type(code) is int and 400 <= code < 600 else 500  # noqa: PLR2004
 
 
 def _line(body: bytes) -> str:

@@ -94,6 +94,22 @@ def test_an_engines_error_is_read_in_every_usual_shape(body: bytes, message: str
     assert wire.engine_error(body).message == message
 
 
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"error": {"message": "no", "code": 429}}', 429),
+        (b' {"error": "no"}', 500),
+        (b'{"object": "error", "message": "no", "code": 400}', 400),
+        (b'{"type": "error", "error": {"type": "overloaded_error", "message": "no"}}', 500),
+        (b'{"error": null, "choices": []}', None),
+        (b'{"id": "x", "choices": [{"message": {"content": "{\\"error\\": \\"x\\"}"}}]}', None),
+        (b"", None),
+    ],
+)
+def test_an_error_may_come_as_a_good_answer(body: bytes, status: int | None) -> None:
+    assert wire.status_of_error(body) == status
+
+
 def test_an_engine_that_complains_of_a_field_names_it() -> None:
     body = b'{"detail": [{"loc": ["body", "top_k"], "msg": "no number", "type": "int_parsing"}]}'
     assert wire.engine_error(body).param == "top_k"

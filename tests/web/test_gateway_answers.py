@@ -121,6 +121,18 @@ def test_a_prompt_that_turns_out_too_long_inside_the_stream(rule: str, said: lis
     assert {(row.context_limit, row.asked_tokens) for row in rows} == {(2, 9)}
 
 
+@pytest.mark.parametrize("stream", [True, False])
+def test_an_error_that_comes_as_a_good_answer_is_one(stream: bool) -> None:
+    with running() as site:
+        site.engine.script.append(Step(body={"error": {"message": "no such knob", "param": "knob", "code": 400}}))
+        refused = site.ask("hi", stream=stream)
+        assert (refused.status_code, refused.json()["error"]["message"]) == (400, "no such knob")
+        words = "This model's maximum context length is 10 tokens. However, your request has 20 input tokens."
+        site.engine.script.append(Step(body={"object": "error", "message": words, "code": 400}))
+        assert site.ask("hi", stream=stream).status_code == 200
+    assert ResponseRecord.objects.filter(empty_cause="context_overflow").count() == 1
+
+
 def test_calls_that_are_forbidden_are_a_cause() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     tools = [{"type": "function", "name": "f", "parameters": {}}]
