@@ -95,6 +95,6 @@ def test_a_disk_that_is_full_is_said_and_got_over(tmp_path: Path) -> None:
         until(lambda: web.status("/readyz") == 503)
         assert web.status("/livez") == 200
         web.limit_files(UNLIMITED)
-        until(lambda: web.status("/readyz") == 200, seconds=20)
+        until(lambda: web.status("/readyz") == 200, seconds=60)
         assert web.ask("one").status_code == 200
     assert Session.objects.get().requests == ResponseRecord.objects.filter(session__key="one").count() >= 2

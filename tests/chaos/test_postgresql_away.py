@@ -21,7 +21,7 @@ from tests.fakes.tcp_proxy import TcpProxy
 from tests.web.gateway_server import NO_TLS, until
 
 # What goes by until a silence is noticed: patience, a knock, and some more for a machine that is busy.
-SOON_SECONDS = 10.0
+SOON_SECONDS = 15.0
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -94,8 +94,8 @@ def test_a_disk_that_is_full_while_postgresql_is_away(tmp_path: Path, network: T
         assert web.ask("one").status_code == 503
         network.open()
         web.limit_files(UNLIMITED)
-        until(lambda: web.status("/readyz") == 200, seconds=20)
-        until(lambda: web.spool == [], seconds=20)
+        until(lambda: web.status("/readyz") == 200, seconds=60)
+        until(lambda: web.spool == [], seconds=60)
     assert Session.objects.get().requests == ResponseRecord.objects.count()
     assert ResponseRecord.objects.filter(status="completed").count() == 3
 
@@ -135,7 +135,10 @@ def test_a_postgresql_that_hangs_is_as_good_as_one_that_is_away(tmp_path: Path, 
 
 def connections_now() -> int:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+        cursor.execute(  # autovacuum comes and goes as it likes
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_type = 'client backend'"
+        )
         return int(cursor.fetchone()[0])
 
 

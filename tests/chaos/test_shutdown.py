@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def ask_slowly(web: WebProcess) -> httpx.Response:
-    step = msgspec.json.encode(Step(delay=3)).decode()
+    step = msgspec.json.encode(Step(delay=8)).decode()
     return web.ask("slow", input=f"{PROMPT_SCRIPT}{step}")
 
 

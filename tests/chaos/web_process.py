@@ -64,7 +64,7 @@ class WebProcess:
     def start(self) -> None:
         """Return when it answers and is ready."""
         self.launch()
-        until(lambda: self.status("/readyz") == 200, seconds=90)
+        until(lambda: self.status("/readyz") == 200, seconds=150)
 
     def launch(self) -> None:
         """Start it; it may not be ready for long."""
@@ -85,7 +85,7 @@ class WebProcess:
     def status(self, path: str) -> int:
         """Return the status of a path at the root; 0 if nobody listens."""
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}{path}", verify=NO_TLS).status_code
+            return httpx.get(f"http://127.0.0.1:{self.port}{path}", verify=NO_TLS, timeout=30).status_code
         except httpx.TransportError:
             return 0
 
@@ -122,7 +122,7 @@ def web_processes(folder: Path, number: int = 1, *, engines: int = 2, **options:
             stack.callback(process.end)
             process.launch()
         for process in found:
-            until(partial(_ready, process), seconds=60)
+            until(partial(_ready, process), seconds=150)
         yield found
 
 

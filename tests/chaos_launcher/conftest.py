@@ -25,7 +25,7 @@ def running() -> Iterator[Site]:
     host = RoundhouseHost(folder / "var", engine="none")
     try:
         host.start()
-        host.wait_for("ready; Ctrl-C ends everything", 60)
+        host.wait_for("ready; Ctrl-C ends everything", 150)
         site = Site(host)
         site.make(KEEPER, device="cuda")
         site.start(KEEPER)

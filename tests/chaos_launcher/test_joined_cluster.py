@@ -29,7 +29,7 @@ def joined(nodes: RayNodes) -> Iterator[Site]:
     host = RoundhouseHost(folder / "var", engine="none", settings=settings)
     try:
         host.start()
-        host.wait_for("ready; Ctrl-C ends everything", 60)
+        host.wait_for("ready; Ctrl-C ends everything", 150)
         yield Site(host, dashboard=(nodes.url, nodes.token))
         assert host.stop() < STOP_SECONDS
         assert host.leftovers() == []
@@ -62,7 +62,7 @@ def test_an_engine_outlives_its_control_plane_and_a_lost_node(joined: Site, node
     # Ended politely, a Roundhouse leaves what runs on a cluster that is not its own, and finds it again.
     assert joined.host.stop() < STOP_SECONDS
     joined.host.start()
-    joined.host.wait_for("ready; Ctrl-C ends everything", 60)
+    joined.host.wait_for("ready; Ctrl-C ends everything", 150)
     again = joined.engine("large")
     assert (again["state"], again["generation"], again["base_url"]) == ("ready", 1, ready["base_url"])
 

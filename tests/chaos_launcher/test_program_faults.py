@@ -33,12 +33,12 @@ def test_streams_go_on_while_worker_and_beat_are_killed(site: Site) -> None:
     before = site.ready("streams", ray_worker_py_executable=scripted, profiles=["policy"])
     with ThreadPoolExecutor(4) as clients:
         streams = [clients.submit(ask, site, "policy", input=STREAM, stream=True) for _ in range(4)]
-        until(lambda: asked_of(before["base_url"]) == len(streams), 30, site.host.logs)
+        until(lambda: asked_of(before["base_url"]) == len(streams), 90, site.host.logs)
         for program in ("worker", "beat"):
             os.kill(site.program(program).pid, 9)
         for stream in streams:
             assert "event: response.completed" in stream.result().text
-    until(lambda: bool(site.programs("worker") and site.programs("beat")), 30, site.host.printed)
+    until(lambda: bool(site.programs("worker") and site.programs("beat")), 90, site.host.printed)
     # Whoever came back looks after the engine again.
     failed = site.notices("streams", kill(site.server("streams")))
     assert failed["generation"] == before["generation"] == 1
@@ -52,9 +52,9 @@ def test_a_control_plane_that_is_killed_and_started_again_adopts_what_runs(site:
     children = site.programs("")
     process.kill()
     process.wait()
-    until(lambda: not any(child.is_running() for child in children), 60, lambda: str(children))
+    until(lambda: not any(child.is_running() for child in children), 120, lambda: str(children))
     site.host.start()
-    site.host.wait_for("ready; Ctrl-C ends everything", 60)
+    site.host.wait_for("ready; Ctrl-C ends everything", 150)
     after = site.engine("adopted")
     assert (after["state"], after["generation"], after["base_url"]) == ("ready", 1, before["base_url"])
     assert (site.server("adopted"), site.head) == (server, head)

@@ -60,7 +60,7 @@ def is_up(cluster: Cluster) -> bool:
     return True
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 150) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen"
@@ -175,7 +175,7 @@ def test_a_stopped_job_ends_and_says_so(cluster: Cluster) -> None:
     assert processes.marked(MARK, mark)
     cluster.stop(job.submission_id)
     assert end_of(cluster, job).state == JobState.STOPPED
-    assert processes.wait_until_gone(MARK, mark, seconds=5) == []
+    assert processes.wait_until_gone(MARK, mark, seconds=60) == []
     cluster.stop(job.submission_id)
     assert cluster.view(job.submission_id).state == JobState.STOPPED
 

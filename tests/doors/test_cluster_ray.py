@@ -33,7 +33,7 @@ def places_of(folder: Path) -> Places:
 
 
 def ensure(cluster: RayCluster) -> None:
-    for _ in range(6):
+    for _ in range(15):
         try:
             return cluster.ensure()
         except ClusterStartingError:
@@ -42,7 +42,7 @@ def ensure(cluster: RayCluster) -> None:
 
 
 def wait_until_gone(cluster: RayCluster) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with contextlib.suppress(ClusterUnreachableError):
             if cluster.view("engine-1-1").state == JobState.GONE:
@@ -90,7 +90,7 @@ def test_a_secret_is_in_nobodys_command_line_and_in_no_log(folder: Path) -> None
     job = JobSpec("engine-1-1", [sys.executable, "-c", "import time; time.sleep(1)"], {"X": plain}, {"Y": secret})
     with command_lines_watched(secret) as seen, command_lines_watched(plain) as watched:
         cluster.submit(job)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while cluster.view("engine-1-1").state.active:
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -148,7 +148,7 @@ def test_one_head_from_its_start_to_its_end(folder: Path) -> None:
 
     begun = time.monotonic()
     adopted.shutdown()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 20
     assert marked(folder) == []
     assert processes.marked("ROUNDHOUSE_ENGINE", str(folder)) == []
     assert not places_of(folder).temp.exists()

@@ -19,7 +19,7 @@ from tests.fakes.scripted_vllm import Agent, ScriptedVllm, Step
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vLLM in this environment"),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 TOLD_APART_BY = {"type", "object", "role", "status", "finish_reason", "stop_reason", "reason", "code", "param"}
@@ -52,7 +52,7 @@ class Engine(NamedTuple):
     def send(self, path: str, body: Any = None, *, key: str = KEY) -> httpx.Response:
         headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
         content = body if isinstance(body, str) else json.dumps(body)
-        with httpx.Client(base_url=self.url, headers=headers, timeout=60, trust_env=False) as client:
+        with httpx.Client(base_url=self.url, headers=headers, timeout=120, trust_env=False) as client:
             return client.get(path) if body is None else client.post(path, content=content)
 
     def ids(self, text: str) -> list[int]:

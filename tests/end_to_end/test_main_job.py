@@ -23,7 +23,7 @@ CHROMIUM_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-network
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vLLM in this environment"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
 ]
 
 
@@ -37,7 +37,7 @@ def page() -> Iterator[Page]:
         browser = playwright.chromium.launch(executable_path=browser_path, args=CHROMIUM_FLAGS)
         try:
             page = browser.new_page()
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(60_000)
             yield page
         finally:
             browser.close()
@@ -174,14 +174,14 @@ def look_at_monitoring(host: RoundhouseHost, page: Page) -> None:
 def test_the_main_job(host: Callable[..., RoundhouseHost], data_dir: Path, page: Page) -> None:
     roundhouse = host(engine="none")
     roundhouse.start()
-    roundhouse.wait_for("ready; Ctrl-C ends everything", 60)
+    roundhouse.wait_for("ready; Ctrl-C ends everything", 150)
     model = data_dir / "models" / "a-tiny-model"
     subprocess.run([sys.executable, "-m", "controlplane.tiny_model", str(model)], check=True, capture_output=True)
 
     register(roundhouse, model)
     with roundhouse.api() as api:
         assert api.post("engines/real/start/").raise_for_status().json()["desired_state"] == "running"
-    ready = roundhouse.wait_for_state("real", "ready", 240)
+    ready = roundhouse.wait_for_state("real", "ready", 480)
     assert ready["base_url"].endswith("/v1")
     assert ready["submission_id"].split("-")[2] == "1"
 
@@ -191,7 +191,7 @@ def test_the_main_job(host: Callable[..., RoundhouseHost], data_dir: Path, page:
     look_at_monitoring(roundhouse, page)
 
     os.kill(engine_pid(roundhouse), signal.SIGKILL)
-    failed = roundhouse.wait_for_state("real", "failed", 30)
+    failed = roundhouse.wait_for_state("real", "failed", 60)
     assert failed["state_reason"]
     assert failed["log_tail"]
     with roundhouse.api() as api:
@@ -202,7 +202,7 @@ def test_the_main_job(host: Callable[..., RoundhouseHost], data_dir: Path, page:
     page.wait_for_url("**/change/")
     page.get_by_text(failed["state_reason"]).first.wait_for()
     page.get_by_role("button", name="Start").first.click()
-    roundhouse.wait_for_state("real", "starting", 60)
+    roundhouse.wait_for_state("real", "starting", 120)
     assert len(roundhouse.leftovers()) > 5  # Ray, vLLM, the programs, the port: what is looked for below can be seen
 
     assert roundhouse.stop() < STOP_SECONDS

@@ -29,24 +29,24 @@ def follow_the_readme(host: RoundhouseHost) -> None:
     shell = "\necho\n".join(code for language, code in examples if language == "sh").replace("curl ", "curl --fail ")
     for command in (["sh", "-e", "-c", shell], [sys.executable, "-c", examples[-1][1]]):
         done = subprocess.run(
-            command, cwd=host.data_dir.parent, capture_output=True, text=True, check=False, timeout=120
+            command, cwd=host.data_dir.parent, capture_output=True, text=True, check=False, timeout=240
         )
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
 @needs_vllm
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_make_run_twice(host: Make) -> None:
     first = host()
     first.start()
-    first.wait_for("ready; Ctrl-C ends everything", 300)
+    first.wait_for("ready; Ctrl-C ends everything", 600)
     assert "engine tiny: ready" in first.printed(), first.printed() + first.logs()
     facts = first.facts
     assert facts["model"] == "tiny"
     assert stat.S_IMODE((first.data_dir / "quickstart.json").stat().st_mode) == 0o600
 
     curl = subprocess.run(
-        pasted(first.printed(), "curl http"), shell=True, capture_output=True, text=True, check=True, timeout=60
+        pasted(first.printed(), "curl http"), shell=True, capture_output=True, text=True, check=True, timeout=120
     )
     answer = json.loads(curl.stdout)
     assert answer["object"] == "response"
@@ -56,7 +56,7 @@ def test_make_run_twice(host: Make) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=120,
     )
     assert python.stdout.strip()
 
@@ -69,13 +69,14 @@ def test_make_run_twice(host: Make) -> None:
     second = host()
     begun = time.monotonic()
     second.start()
-    second.wait_for("the control plane serves", 15)
-    with httpx.Client(base_url=second.url, headers={"Authorization": f"Bearer {facts['api_key']}"}) as client:
+    second.wait_for("the control plane serves", 60)
+    headers = {"Authorization": f"Bearer {facts['api_key']}"}
+    with httpx.Client(base_url=second.url, headers=headers, timeout=30) as client:
         engine = client.get("/api/v1/engines/tiny/").raise_for_status().json()
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 60  # while nobody waits for the engine, which is seen to start below
         assert engine["desired_state"] == "running"
         assert "tiny" in {model["id"] for model in client.get("/v1/models").raise_for_status().json()["data"]}
-    second.wait_for_state("tiny", "starting", 60)
+    second.wait_for_state("tiny", "starting", 120)
     assert second.stop() < STOP_SECONDS
     assert second.leftovers() == []
     assert second.facts["admin_password"] == facts["admin_password"]
@@ -85,14 +86,14 @@ def test_without_an_engine_it_is_ready_soon(host: Make) -> None:
     alone = host(engine="none")
     begun = time.monotonic()
     alone.start()
-    alone.wait_for("ready; Ctrl-C ends everything", 60)
-    assert time.monotonic() - begun < 45
+    alone.wait_for("ready; Ctrl-C ends everything", 120)
+    assert time.monotonic() - begun < 100
     assert alone.facts["model"] is None
 
     again = host(engine="none")
     again.start()
     assert again.process
-    assert again.process.wait(30) == 1
+    assert again.process.wait(90) == 1
     assert "already runs" in again.printed()
     assert "Traceback" not in again.printed()
 
@@ -106,7 +107,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do(host: Make) -> None:
         refused = host(engine="none", port=port)
         refused.start()
         assert refused.process
-        assert refused.process.wait(30) == 1
+        assert refused.process.wait(90) == 1
     lines = refused.printed().splitlines()
     assert len(lines) == 1
     assert f"127.0.0.1:{port} cannot be used (Address already in use): set PORT" in lines[0]
@@ -129,7 +130,7 @@ def test_an_unusable_setting_is_one_line(host: Make, name: str, value: str, said
     refused = host(engine="none", settings={name: value})
     refused.start()
     assert refused.process
-    assert refused.process.wait(30) == 1
+    assert refused.process.wait(90) == 1
     [line] = refused.printed().splitlines()
     assert line.startswith("roundhouse: ")
     assert said in line

@@ -19,7 +19,7 @@ from tests.web.streams import ask as ask_stream
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="no vLLM in this environment"),
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 # One possible text, so that a model with random weights comes to an end.

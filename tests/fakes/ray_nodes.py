@@ -18,7 +18,7 @@ from pathlib import Path
 from launcher import processes
 
 VARIABLE = "ROUNDHOUSE_TEST_NODES"
-START_SECONDS = 60.0
+START_SECONDS = 150.0
 # As docs/how-to/gpu-cluster.md has them: without these Ray takes 18 s to give up a node that was killed.
 HEALTH = {
     "RAY_health_check_period_ms": "1000",
