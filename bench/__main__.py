@@ -52,7 +52,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--crowd", type=int, default=2_000, help="of answers that take seconds; 0: none")
     parser.add_argument("--api", choices=PATHS, default="responses", help="what BASE_URL is asked by")
     parser.add_argument("--pid", type=int, help="the process behind BASE_URL, if its CPU time is to be measured")
-    parser.add_argument("--json", type=Path, help="write the rows there")
+    parser.add_argument("--json", type=Path, help="write the rows there instead of behind the table")
     return parser.parse_args()
 
 
@@ -135,7 +135,7 @@ def _number(value: float | None, digits: int) -> str:
 
 
 def main() -> None:
-    """Measure, print the table, and write it as JSON if asked."""
+    """Measure, and print the table and its rows as JSON."""
     asked = options()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a file, here and in the servers
@@ -153,8 +153,11 @@ def main() -> None:
             sys.stdout.flush()
     except (RuntimeError, OSError, EOFError) as error:
         sys.exit(str(error))
+    as_json = "[\n" + ",\n".join(json.dumps(asdict(row)) for row in rows) + "\n]\n"
     if asked.json:
-        asked.json.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
+        asked.json.write_text(as_json)
+    else:
+        sys.stdout.write("\n" + as_json)
 
 
 if __name__ == "__main__":

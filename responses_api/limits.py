@@ -192,7 +192,7 @@ class Limits:
             raise BusyError(f"{endpoint.name} has {queue.length} requests waiting already.")
         turn = queue.join(caller_id)
         self._demands.begin(subject)
-        if self._watching is None:
+        if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch())
         try:
             async with asyncio.timeout(seconds):
@@ -236,7 +236,6 @@ class Limits:
                     queue.call(self._share(pk, view.max_concurrent))
                 elif pk not in without_other:
                     queue.send_away()
-        self._watching = None
 
     def with_room(self, views: Mapping[int, EndpointView], candidates: Candidates) -> Candidates:
         """Return those of the candidates that take a request at once, or else those that let one wait, or else all."""

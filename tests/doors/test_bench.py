@@ -24,7 +24,7 @@ def bench(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -36,6 +36,7 @@ def test_another_server_is_driven_by_the_same_load(api: str, tmp_path: Path) -> 
         done = bench("--api", api, "--pid", str(os.getpid()), "--json", str(rows), **given)
         assert done.returncode == 0, done.stderr
         assert {seen.path for seen in server.requests} == {KINDS[api]}
+        told = bench("--api", api, "--streams", **given)
         refused = bench("--api", api, **{**given, "KEY": "wrong"})
     found = json.loads(rows.read_text())
     assert [(row["server"], row["case"], row["in_flight"]) for row in found] == [
@@ -43,6 +44,8 @@ def test_another_server_is_driven_by_the_same_load(api: str, tmp_path: Path) -> 
     ]
     assert all(row["cpu_us"] >= 0 and row["peak_mib"] > 0 and row["p99_ms"] >= row["p50_ms"] > 0 for row in found)
     assert len(done.stdout.splitlines()) == 1 + len(found)
+    table, _, as_json = told.stdout.partition("\n\n")
+    assert (len(table.splitlines()), [row["case"] for row in json.loads(as_json)]) == (3, ["whole", "stored"])
     assert (refused.returncode, "answered 401" in refused.stderr) == (1, True)
 
 
