@@ -6,7 +6,6 @@ from django.template.response import TemplateResponse
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from launcher import logs, ray_cluster
-from launcher.log_answer import MAX_DIGITS
 from launcher.log_lines import tail
 from launcher.models import Engine
 from launcher.tail import standing
@@ -17,7 +16,7 @@ LINES = 400
 def log_page(request: HttpRequest, engine: Engine) -> HttpResponse:
     """Show the log of the newest launch, or of the one that the query string names."""
     asked = request.GET.get("attempt", "")
-    number = int(asked) if asked.isdecimal() and len(asked) <= MAX_DIGITS else 0
+    number = int(asked) if asked.isdecimal() and len(asked) <= logs.MAX_DIGITS else 0
     only = number if number <= engine.generation else 0
     attempt, search = only or engine.generation, request.GET.get("search", "")
     text = logs.reader(engine, attempt, ray_cluster.from_settings()).read() if attempt else ""

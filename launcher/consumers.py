@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 
 from django.db import DatabaseError, close_old_connections
 
-from launcher import ray_cluster, viewers
+from launcher import logs, ray_cluster, viewers
 from launcher.tail import Look, Standing, Tail
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ class LogSocket:
         self._send = send
         self._engine_id = int(scope["url_route"]["kwargs"]["engine_id"])
         only = asked.get("attempt", "")
-        self._only = int(only) if only.isdecimal() and len(only) < 10 else 0  # noqa: PLR2004
+        self._only = int(only) if only.isdecimal() and len(only) <= logs.MAX_DIGITS else 0
         self._tail = self._begin(cursor=asked.get("cursor", ""), search=asked.get("search", ""))
         self._told: Standing | None = None
         self._sent = self._seen = 0

@@ -9,7 +9,6 @@ from launcher.models import Engine
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
 YES = {"1", "true"}
-MAX_DIGITS = 9  # of a launch's number; Python reads no number of thousands
 
 
 class NoSuchAttemptError(Exception):
@@ -23,7 +22,7 @@ def log_answer(query: Mapping[str, str], engine: Engine) -> StreamingHttpRespons
         NoSuchAttemptError: if there is no such attempt.
     """
     asked = query.get("attempt") or str(engine.generation)
-    if not asked.isdecimal() or len(asked) > MAX_DIGITS or not 0 < int(asked) <= engine.generation:
+    if not asked.isdecimal() or len(asked) > logs.MAX_DIGITS or not 0 < int(asked) <= engine.generation:
         told = f"There are launches 1 to {engine.generation}." if engine.generation else "It was never launched."
         raise NoSuchAttemptError(told)
     reader, search = logs.reader(engine, int(asked), ray_cluster.from_settings()), query.get("search", "")

@@ -15,6 +15,7 @@ from launcher.models import Engine
 from launcher.places import KEPT_LOGS
 from launcher.states import State
 
+MAX_DIGITS = 9  # of an attempt's number; Python reads no number of thousands
 FOLLOW_SECONDS = 1.0
 OVERLAP = 400  # characters by which the end of what was sent is found again in a log whose beginning was cut off
 
