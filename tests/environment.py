@@ -28,10 +28,13 @@ hypothesis.settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what touches no database, if one is named to run on: all else has run on SQLite already."""
+    """Leave out what touches no database, if one is named to run on: all else has run on SQLite already. So has what
+    touches it, and is about another server.
+    """
     if not url:
         return
     touching = [item for item in items if item.get_closest_marker("django_db") or _asks_for_one(item)]
+    touching = [item for item in touching if not item.get_closest_marker("once")]
     config.hook.pytest_deselected(items=[item for item in items if item not in touching])
     items[:] = touching
 

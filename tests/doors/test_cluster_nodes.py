@@ -24,7 +24,7 @@ from tests.fakes.engine_on_ray import executable
 from tests.fakes.ray_nodes import RayNodes, ray_nodes
 from tests.state.engines import VARIABLE, drive, endpoint_of, make_engine, mark, wanted
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(900), pytest.mark.once]
 
 A, B, C = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 GPUS = {A: 4, B: 8, C: 8}
