@@ -158,7 +158,7 @@ def host_id() -> str:
 
 def is_other_host(host: str) -> bool:
     """Return whether such a row is another host's. One that names none is everybody's."""
-    return host not in {"", host_id()}
+    return bool(host) and host != host_id()
 
 
 def of_this_host() -> Places:

@@ -59,14 +59,14 @@ def commit(jobs: Sequence[Job]) -> None:
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             _pin(cursor, pins, [row for _, row in records if row.binding is not None])
-            with driver.pipelined(cursor):
+            if changes:  # which ask how many rows they changed: a pipeline does not say
                 written = _record(cursor, records)
-                if not changes:
-                    _count(cursor, records, written)
-            if changes:
                 for job, change in changes:
                     job.result = change.work()
                 _count(cursor, records, written)
+            elif records:
+                with driver.pipelined(cursor):
+                    _count(cursor, records, _record(cursor, records))
             committing = True
     except AWAY as error:
         if committing:
