@@ -33,8 +33,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """
     if not url:
         return
-    touching = [item for item in items if item.get_closest_marker("django_db") or _asks_for_one(item)]
-    touching = [item for item in touching if not item.get_closest_marker("once")]
+    touching = [
+        item
+        for item in items
+        if (item.get_closest_marker("django_db") or _asks_for_one(item)) and not item.get_closest_marker("once")
+    ]
     config.hook.pytest_deselected(items=[item for item in items if item not in touching])
     items[:] = touching
 

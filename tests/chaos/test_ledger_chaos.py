@@ -6,17 +6,16 @@ Each fault has a short form, and a long one in `make chaos`.
 import os
 import random
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import connection
 
 from controlplane.postgresql.silence import PATIENCE_SECONDS
 from responses_api.models import ResponseRecord, Session
 from tests.chaos.load import check, grows, load
 from tests.chaos.web_process import web_processes
+from tests.lock import locked
 from tests.web.gateway_server import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,36 +39,10 @@ def test_a_worker_that_is_killed_under_load_takes_no_answer_with_it(tmp_path: Pa
     check(clients)
 
 
-@contextmanager
-def locked() -> Iterator[None]:
-    """Let nobody write to the ledger meanwhile."""
-    is_locked, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        try:
-            with transaction.atomic():
-                if connection.vendor == "postgresql":
-                    with connection.cursor() as cursor:
-                        cursor.execute("LOCK TABLE responses_api_responserecord IN EXCLUSIVE MODE")
-                is_locked.set()
-                release.wait()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    is_locked.wait()
-    try:
-        yield
-    finally:
-        release.set()
-        thread.join()
-
-
 def test_while_the_database_is_locked_requests_wait(tmp_path: Path) -> None:
     with web_processes(tmp_path) as (web,), load([web]) as clients:
         until(grows(lambda: len(clients.answered), by=50), seconds=60)
-        with locked():
+        with locked("responses_api_responserecord"):
             before = len(clients.answered)
             threading.Event().wait(LOCKED_SECONDS)
             assert len(clients.answered) <= before + 24

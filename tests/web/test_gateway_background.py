@@ -1,16 +1,13 @@
 """Responses that run without their caller: polled, cancelled, read along, and never left hanging."""
 
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import openai
 import pytest
-from django.db import connection, connections, transaction
 from openai import OpenAI
 from openai.types.responses import Response
 from pytest_django import Settings
@@ -20,6 +17,7 @@ from responses_api.ledger.changes import DOUBT_SECONDS, give_up_lost
 from responses_api.models import ResponseRecord, StoredResponse
 from tests.contract.life import check_stream, read_events
 from tests.fakes.scripted_vllm import Step
+from tests.lock import locked
 from tests.web.gateway_server import Site, running, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,32 +51,6 @@ def ended(client: OpenAI, response_id: str) -> Response:
 
     found: Response = until(look)
     return found
-
-
-@contextmanager
-def locked() -> Iterator[None]:
-    """Let nobody store a response meanwhile."""
-    is_locked, release = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        try:
-            with transaction.atomic():
-                if connection.vendor == "postgresql":
-                    with connection.cursor() as cursor:
-                        cursor.execute("LOCK TABLE responses_api_storedresponse IN EXCLUSIVE MODE")
-                is_locked.set()
-                release.wait()
-        finally:
-            connections.close_all()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    is_locked.wait()
-    try:
-        yield
-    finally:
-        release.set()
-        thread.join()
 
 
 def test_it_is_queued_at_once_and_its_caller_comes_back(site: Site, client: OpenAI) -> None:
@@ -131,7 +103,7 @@ def test_one_that_is_slow_to_be_stored_is_not_taken_for_deleted(
     looked_after = begin(client)
     until(lambda: site.engine.chats)
     with ThreadPoolExecutor() as threads:
-        with locked():
+        with locked("responses_api_storedresponse"):
             slow = threads.submit(begin, client)
             with pytest.raises(TimeoutError):
                 slow.result(timeout=0.3)
